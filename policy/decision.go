@@ -1,0 +1,70 @@
+package policy
+
+import "time"
+
+// Verdict is the outcome of a decision. The zero Verdict denies: forgetting to
+// decide is not an allow.
+type Verdict int
+
+// The two verdicts.
+const (
+	Deny Verdict = iota
+	Allow
+)
+
+// String is the word that records use.
+func (v Verdict) String() string {
+	if v == Allow {
+		return "allow"
+	}
+	return "deny"
+}
+
+// Reason is one rule that fired.
+type Reason struct {
+	Code        string `json:"code"`
+	Pack        string `json:"pack"`
+	Mode        string `json:"mode"`
+	Severity    string `json:"severity,omitempty"`
+	Term        string `json:"term,omitempty"`
+	Message     string `json:"msg"`
+	Remediation string `json:"remediation,omitempty"`
+	EffectiveOn string `json:"effective_on,omitempty"`
+}
+
+// Waived is a reason that a waiver lifted.
+type Waived struct {
+	Code   string `json:"code"`
+	Term   string `json:"term,omitempty"`
+	Waiver string `json:"waiver"`
+}
+
+// Obligation is something that must follow from the decision.
+type Obligation struct {
+	Type   string         `json:"type"`
+	Fields map[string]any `json:"fields,omitempty"`
+}
+
+// Decision is the answer to a request. It is immutable: many requests share one.
+type Decision struct {
+	ID          string       `json:"-"`
+	Verdict     Verdict      `json:"verdict"`
+	Deny        []Reason     `json:"deny"`
+	Warn        []Reason     `json:"warn"`
+	Dryrun      []Reason     `json:"dryrun"`
+	Waived      []Waived     `json:"waived"`
+	Obligations []Obligation `json:"obligations"`
+	// Visible says whether the subject may know that the repository exists. A
+	// denial of something invisible is told as "not found".
+	Visible bool `json:"visible"`
+	// Granted is the part of the requested scopes that a token may carry.
+	Granted []Scope `json:"granted"`
+	Message string  `json:"message"`
+	// RetryAfter is when the answer may be another one; zero for never by itself.
+	RetryAfter time.Duration `json:"retry_after"`
+	// Revision names the bundle that decided.
+	Revision string `json:"revision"`
+}
+
+// Allowed reports whether the request may go on.
+func (d Decision) Allowed() bool { return d.Verdict == Allow }
