@@ -11,8 +11,18 @@ type Facts struct {
 	ProjectExists bool
 	Packs         []Pack
 	Waivers       []Waiver
-	Needs         Needs
-	Revision      string
+	// Scopes are the requested scopes of a token with what the subject is in
+	// each scope's project.
+	Scopes   []ScopeFacts
+	Revision string
+}
+
+// ScopeFacts is one requested scope and who the subject is where it points.
+type ScopeFacts struct {
+	Scope         Scope
+	Subject       Subject
+	Project       Project
+	ProjectExists bool
 }
 
 // Needs is what has to be known for a set of packs to decide about an action.

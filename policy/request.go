@@ -106,4 +106,7 @@ type AdminCall struct {
 	ID       string
 	Before   any
 	After    any
+	// Auto is set when nobody called the API but a push into a project that
+	// does not exist asks for it to be made: "admins" or "writers", the setting.
+	Auto string
 }
