@@ -21,6 +21,11 @@ type Caller struct {
 	Scopes []policy.Scope
 	// Scoped says that the caller came with a bearer token and is limited to Scopes.
 	Scoped bool
+	// RequestID is the id that the edge gave this request, the one in the answer's
+	// X-Request-Id. Only records and logs use it.
+	RequestID string
+	// ClientIP is the peer's address, or what a configured proxy said it is.
+	ClientIP string
 }
 
 // Carries reports whether the caller's credential reaches as far as action
