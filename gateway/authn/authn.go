@@ -1,0 +1,117 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/bondgate/bondgate/policy"
+)
+
+// Passwords is a provider that knows people by name and password.
+//
+// It answers [policy.ErrNotFound] for a name that is not its own, after as much
+// work as a wrong password costs; the next provider is asked then. Any other
+// error ends the search: [policy.ErrUnauthenticated] for a wrong password or a
+// disabled account, [policy.ErrLimited] when it has too much to do,
+// [policy.ErrUnavailable] when it cannot know.
+type Passwords interface {
+	Authenticate(ctx context.Context, workspace, name, password string) (policy.Principal, error)
+}
+
+// Tokens verifies bearer tokens. A token of another workspace, or off in any
+// way, is [policy.ErrUnauthenticated].
+type Tokens interface {
+	Verify(ctx context.Context, workspace, raw string) (Caller, error)
+}
+
+// Config is what an [Authenticator] asks.
+type Config struct {
+	// Passwords are asked in this order.
+	Passwords []Passwords
+	// Tokens is nil when no bearer token is accepted.
+	Tokens Tokens
+}
+
+// Authenticator turns a request's header into a [Caller].
+type Authenticator struct {
+	passwords []Passwords
+	tokens    Tokens
+}
+
+// New makes an authenticator. Without any provider nobody could ever be known,
+// which is a mistake of the configuration.
+func New(cfg Config) (*Authenticator, error) {
+	if len(cfg.Passwords) == 0 && cfg.Tokens == nil {
+		return nil, fmt.Errorf("authn: no provider: %w", policy.ErrInvalid)
+	}
+	for _, p := range cfg.Passwords {
+		if p == nil {
+			return nil, fmt.Errorf("authn: a provider is nil: %w", policy.ErrInvalid)
+		}
+	}
+	return &Authenticator{passwords: cfg.Passwords, tokens: cfg.Tokens}, nil
+}
+
+// Caller reads the Authorization header. No header is the anonymous caller of
+// the workspace; a header that is there and off is [policy.ErrUnauthenticated],
+// never anonymous: whoever mistypes a password must learn of it.
+func (a *Authenticator) Caller(ctx context.Context, workspace string, header http.Header) (Caller, error) {
+	values := header["Authorization"]
+	if len(values) == 0 {
+		return Caller{Principal: policy.Principal{Workspace: workspace}}, nil
+	}
+	if len(values) > 1 {
+		return Caller{}, unauthenticated("more than one Authorization header")
+	}
+	scheme, rest, err := splitHeader(values[0])
+	if err != nil {
+		return Caller{}, err
+	}
+	switch scheme {
+	case "bearer":
+		if a.tokens == nil {
+			return Caller{}, unauthenticated("bearer tokens are not accepted")
+		}
+		if err := checkToken(rest); err != nil {
+			return Caller{}, err
+		}
+		return a.tokens.Verify(ctx, workspace, rest)
+	case "basic":
+		name, password, err := ParseBasic(rest)
+		if err != nil {
+			return Caller{}, err
+		}
+		p, err := a.Password(ctx, workspace, name, password)
+		if err != nil {
+			return Caller{}, err
+		}
+		return Caller{Principal: p}, nil
+	default:
+		return Caller{}, unauthenticated("an unknown scheme of authorization")
+	}
+}
+
+// Password asks the providers in order who name with password is.
+func (a *Authenticator) Password(ctx context.Context, workspace, name, password string) (policy.Principal, error) {
+	if err := CheckCredential(name, password); err != nil {
+		return policy.Principal{}, err
+	}
+	for _, provider := range a.passwords {
+		p, err := provider.Authenticate(ctx, workspace, name, password)
+		switch {
+		case err == nil && (p.Anonymous() || p.Workspace != workspace):
+			return policy.Principal{}, unauthenticated("a provider answered for nobody or for another workspace")
+		case err == nil:
+			return p, nil
+		case !errors.Is(err, policy.ErrNotFound):
+			return policy.Principal{}, err
+		}
+	}
+	return policy.Principal{}, unauthenticated("nobody knows the name")
+}
+
+func unauthenticated(why string) error {
+	return fmt.Errorf("authn: %s: %w", why, policy.ErrUnauthenticated)
+}
