@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+const pullRepo = "bench/pull"
+
+// load pushes the images that pulls ask for.
+func (b *bench) load(t *target) error {
+	auth, err := t.authorize(adminName, adminPassword, "repository:"+pullRepo+":pull,push")
+	if err != nil {
+		return err
+	}
+	w, err := dial(t.addr)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if err := b.small.push(w, pullRepo, "small", auth); err != nil {
+		return err
+	}
+	return b.large.push(w, pullRepo, "large", auth)
+}
+
+func (b *bench) pulls() error {
+	for _, t := range []*target{b.ours, b.theirs} {
+		if err := b.load(t); err != nil {
+			return fmt.Errorf("load %s: %w", t.name, err)
+		}
+	}
+	accept := map[string]string{"Accept": "application/vnd.oci.image.manifest.v1+json"}
+	for _, s := range []struct {
+		name, path string
+		conns      int
+		unit       string
+		scale      float64
+	}{
+		{"manifest GET by tag", "/manifests/small", b.o.conns, "/s", 1},
+		{"20 KB blob GET", "/blobs/" + b.small.layerD, b.o.conns, "/s", 1},
+		{"100 MB blob GET, 4 connections", "/blobs/" + b.large.layerD, 4, "MB", 100},
+	} {
+		err := b.both(s.name, s.unit, func(t *target) (float64, error) {
+			auth, err := t.authorize(adminName, adminPassword, "repository:"+pullRepo+":pull")
+			if err != nil {
+				return 0, err
+			}
+			req := request("GET", t.addr, "/v2/"+pullRepo+s.path, auth, accept, nil)
+			rate, err := hammer(t.addr, s.conns, b.o.duration, func(int, int) []byte { return req })
+			return rate * s.scale, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pushing compares pushes of 1 MiB images by eight clients.
+func (b *bench) pushing() error {
+	var distinct, shared []float64
+	for range b.o.rounds {
+		x, err := pushes(b.ours, 8, b.o.duration, func(c int) string { return fmt.Sprintf("bench/push-%d", c) })
+		if err != nil {
+			return err
+		}
+		y, err := pushes(b.ours, 8, b.o.duration, func(int) string { return "bench/shared" })
+		if err != nil {
+			return err
+		}
+		distinct, shared = append(distinct, x), append(shared, y)
+	}
+	err := b.both("1 MiB image pushes, 8 repositories", "/s", func(t *target) (float64, error) {
+		return pushes(t, 8, b.o.duration, func(c int) string { return fmt.Sprintf("bench/push-%d", c) })
+	})
+	fmt.Printf("%-42s %10.0f/s %23.2f of our own into eight\n", "1 MiB image pushes, 1 repository", median(shared), median(shared)/median(distinct))
+	time.Sleep(time.Second)
+	return err
+}
