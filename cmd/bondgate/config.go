@@ -1,0 +1,273 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bondgate/bondgate/policy"
+)
+
+// Config is everything that can be said about a server, in one YAML file. The
+// zero Config, completed with [Config.complete], is a closed registry on the
+// loopback interface with everything embedded under ./data.
+type Config struct {
+	Listen         string         `yaml:"listen,omitempty" json:"listen,omitempty" jsonschema:"description=Address to serve on as host:port. Plain HTTP is refused off loopback unless behind_tls_proxy is set.,default=localhost:5000"`
+	DataDir        string         `yaml:"data_dir,omitempty" json:"data_dir,omitempty" jsonschema:"description=Folder for the database and decisions and the socket of the CLI and (filesystem driver) the images.,default=data"`
+	ExternalURL    string         `yaml:"external_url,omitempty" json:"external_url,omitempty" jsonschema:"description=How clients reach this server when that cannot be read from the request (http or https and no path)."`
+	TLS            TLSConfig      `yaml:"tls,omitempty" json:"tls,omitzero" jsonschema:"description=Certificate to serve HTTPS with. Both files are read again when they change."`
+	BehindTLSProxy bool           `yaml:"behind_tls_proxy,omitempty" json:"behind_tls_proxy,omitempty" jsonschema:"description=A proxy in front terminates TLS: plain HTTP off loopback is accepted."`
+	TrustedProxies []string       `yaml:"trusted_proxies,omitempty" json:"trusted_proxies,omitempty" jsonschema:"description=Addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed."`
+	Storage        StorageConfig  `yaml:"storage,omitempty" json:"storage,omitzero" jsonschema:"description=Where blobs and manifests are kept."`
+	Database       DatabaseConfig `yaml:"database,omitempty" json:"database,omitzero" jsonschema:"description=Where people and projects and the index are kept."`
+	Policy         PolicyConfig   `yaml:"policy,omitempty" json:"policy,omitzero" jsonschema:"description=What decides."`
+	Tokens         TokensConfig   `yaml:"tokens,omitempty" json:"tokens,omitzero" jsonschema:"description=The tokens that registry clients get for a password."`
+	Projects       ProjectsConfig `yaml:"projects,omitempty" json:"projects,omitzero" jsonschema:"description=How projects come to be."`
+	Limits         LimitsConfig   `yaml:"limits,omitempty" json:"limits,omitzero" jsonschema:"description=Bounds on what clients may send."`
+	HeadDenial     int            `yaml:"head_denial,omitempty" json:"head_denial,omitempty" jsonschema:"description=Status of a denied HEAD. 405 makes docker show the reason of the GET that it tries next.,enum=403,enum=405,default=403"`
+	Log            LogConfig      `yaml:"log,omitempty" json:"log,omitzero" jsonschema:"description=The server's own log on standard error."`
+	Decisions      DecisionConfig `yaml:"decisions,omitempty" json:"decisions,omitzero" jsonschema:"description=The record of decisions."`
+}
+
+// TLSConfig names a certificate and its key, PEM files both.
+type TLSConfig struct {
+	CertFile string `yaml:"cert_file,omitempty" json:"cert_file,omitempty" jsonschema:"description=PEM file with the certificate and its chain."`
+	KeyFile  string `yaml:"key_file,omitempty" json:"key_file,omitempty" jsonschema:"description=PEM file with the private key."`
+}
+
+// StorageConfig chooses the engine's driver.
+type StorageConfig struct {
+	Driver     string         `yaml:"driver,omitempty" json:"driver,omitempty" jsonschema:"description=Storage driver.,enum=filesystem,enum=inmemory,enum=s3,enum=azure,enum=gcs,default=filesystem"`
+	Parameters map[string]any `yaml:"parameters,omitempty" json:"parameters,omitempty" jsonschema:"description=The driver's own parameters. A parameter NAME_file is replaced by NAME with the content of that file."`
+}
+
+// DatabaseConfig says where rows live.
+type DatabaseConfig struct {
+	DSN     string `yaml:"dsn,omitempty" json:"dsn,omitempty" jsonschema:"description=sqlite:PATH or postgres://... . Default: sqlite in the data folder."`
+	DSNFile string `yaml:"dsn_file,omitempty" json:"dsn_file,omitempty" jsonschema:"description=File that holds the dsn."`
+}
+
+// PolicyConfig says what decides and how long it may take.
+type PolicyConfig struct {
+	Dir      string   `yaml:"dir,omitempty" json:"dir,omitempty" jsonschema:"description=Folder with an author's bundle that is added to the shipped one and reloaded when a file changes."`
+	Deadline Duration `yaml:"deadline,omitempty" json:"deadline,omitempty" jsonschema:"description=A decision that takes longer is none: the client gets 503.,default=50ms"`
+}
+
+// TokensConfig sets the lives of tokens and of the keys that sign them.
+type TokensConfig struct {
+	TTL    Duration `yaml:"ttl,omitempty" json:"ttl,omitempty" jsonschema:"description=How long a token is good for.,default=5m"`
+	Rotate Duration `yaml:"rotate,omitempty" json:"rotate,omitempty" jsonschema:"description=How often a new signing key is made.,default=720h"`
+}
+
+// ProjectsConfig says who may make a project by pushing into it.
+type ProjectsConfig struct {
+	AutoCreate string `yaml:"auto_create,omitempty" json:"auto_create,omitempty" jsonschema:"description=Whose first push into a project that does not exist creates it (private): admins or writers or off.,enum=admins,enum=writers,enum=off,default=admins"`
+}
+
+// LimitsConfig bounds input. Sizes are bytes.
+type LimitsConfig struct {
+	ManifestBytes int64    `yaml:"manifest_bytes,omitempty" json:"manifest_bytes,omitempty" jsonschema:"description=Largest manifest in bytes.,minimum=65536,maximum=67108864,default=4194304"`
+	BlobBytes     int64    `yaml:"blob_bytes,omitempty" json:"blob_bytes,omitempty" jsonschema:"description=Largest blob in bytes. 0 is no limit.,minimum=0"`
+	Uploads       int      `yaml:"uploads,omitempty" json:"uploads,omitempty" jsonschema:"description=Uploads that may be writing at once.,minimum=1,default=256"`
+	IdleTimeout   Duration `yaml:"idle_timeout,omitempty" json:"idle_timeout,omitempty" jsonschema:"description=How long a connection may be idle between requests.,default=2m"`
+	DrainTimeout  Duration `yaml:"drain_timeout,omitempty" json:"drain_timeout,omitempty" jsonschema:"description=How long a stop waits for running requests.,default=20s"`
+}
+
+// LogConfig sets the server's own log.
+type LogConfig struct {
+	Level  string `yaml:"level,omitempty" json:"level,omitempty" jsonschema:"description=Least level that is written.,enum=debug,enum=info,enum=warn,enum=error,default=info"`
+	Format string `yaml:"format,omitempty" json:"format,omitempty" jsonschema:"description=text or json.,enum=text,enum=json,default=text"`
+}
+
+// DecisionConfig sets how long decisions are kept.
+type DecisionConfig struct {
+	RetentionDays int `yaml:"retention_days,omitempty" json:"retention_days,omitempty" jsonschema:"description=Days that decisions are kept.,minimum=1,default=90"`
+}
+
+// Who may create a project by pushing into it.
+const (
+	autoAdmins  = "admins"
+	autoWriters = "writers"
+	autoOff     = "off"
+)
+
+// complete fills in the defaults. Paths in the data folder follow data_dir.
+func (c *Config) complete() {
+	def := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	dur := func(d *Duration, v time.Duration) {
+		if *d == 0 {
+			*d = Duration(v)
+		}
+	}
+	def(&c.Listen, "localhost:5000")
+	def(&c.DataDir, "data")
+	def(&c.Storage.Driver, "filesystem")
+	if c.Storage.Driver == "filesystem" && c.Storage.Parameters["rootdirectory"] == nil {
+		params := map[string]any{}
+		for k, v := range c.Storage.Parameters {
+			params[k] = v
+		}
+		params["rootdirectory"] = filepath.Join(c.DataDir, "storage")
+		c.Storage.Parameters = params
+	}
+	def(&c.Database.DSN, "sqlite:"+filepath.Join(c.DataDir, "bondgate.db"))
+	dur(&c.Policy.Deadline, 50*time.Millisecond)
+	dur(&c.Tokens.TTL, 5*time.Minute)
+	dur(&c.Tokens.Rotate, 30*24*time.Hour)
+	def(&c.Projects.AutoCreate, autoAdmins)
+	if c.Limits.ManifestBytes == 0 {
+		c.Limits.ManifestBytes = 4 << 20
+	}
+	if c.Limits.Uploads == 0 {
+		c.Limits.Uploads = 256
+	}
+	dur(&c.Limits.IdleTimeout, 2*time.Minute)
+	dur(&c.Limits.DrainTimeout, 20*time.Second)
+	if c.HeadDenial == 0 {
+		c.HeadDenial = 403
+	}
+	def(&c.Log.Level, "info")
+	def(&c.Log.Format, "text")
+	if c.Decisions.RetentionDays == 0 {
+		c.Decisions.RetentionDays = 90
+	}
+}
+
+// problem is one thing that is wrong with a configuration, at the key's path.
+type problem struct{ path, text string }
+
+// validate says everything that is wrong with a completed configuration.
+func (c *Config) validate() []problem {
+	var all []problem
+	bad := func(path, format string, args ...any) {
+		all = append(all, problem{path, fmt.Sprintf(format, args...)})
+	}
+	oneOf := func(path, v string, allowed ...string) {
+		if !slices.Contains(allowed, v) {
+			bad(path, "%q is not one of %s", v, strings.Join(allowed, ", "))
+		}
+	}
+	between := func(path string, v Duration, low, high time.Duration) {
+		if time.Duration(v) < low || time.Duration(v) > high {
+			bad(path, "%s is not between %s and %s", time.Duration(v), low, high)
+		}
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		bad("listen", "%q is not host:port", c.Listen)
+	}
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		bad("tls", "cert_file and key_file go together")
+	}
+	if err == nil && c.TLS.CertFile == "" && !c.BehindTLSProxy && !loopback(host) {
+		bad("listen", "plain HTTP on %s would send passwords in the clear: set tls.cert_file and tls.key_file, "+
+			"or behind_tls_proxy when a proxy terminates TLS", c.Listen)
+	}
+	if c.ExternalURL != "" {
+		u, err := url.Parse(c.ExternalURL)
+		switch {
+		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+			bad("external_url", "%q is not http(s)://host[:port]", c.ExternalURL)
+		case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil:
+			bad("external_url", "%q has more than a scheme, a host and a port", c.ExternalURL)
+		}
+	}
+	for i, p := range c.TrustedProxies {
+		if _, err := parsePrefix(p); err != nil {
+			bad(fmt.Sprintf("trusted_proxies[%d]", i), "%q is neither an address nor a network", p)
+		}
+	}
+	oneOf("storage.driver", c.Storage.Driver, "filesystem", "inmemory", "s3", "s3aws", "azure", "gcs")
+	if !strings.HasPrefix(c.Database.DSN, "sqlite:") && !strings.HasPrefix(c.Database.DSN, "postgres://") &&
+		!strings.HasPrefix(c.Database.DSN, "postgresql://") {
+		bad("database.dsn", "it is neither sqlite:PATH nor postgres://…") // the value may hold a password
+	}
+	if c.Policy.Dir != "" {
+		if info, err := os.Stat(c.Policy.Dir); err != nil || !info.IsDir() {
+			bad("policy.dir", "%q is not a folder", c.Policy.Dir)
+		}
+	}
+	between("policy.deadline", c.Policy.Deadline, time.Millisecond, 10*time.Second)
+	between("tokens.ttl", c.Tokens.TTL, time.Minute, time.Hour)
+	between("tokens.rotate", c.Tokens.Rotate, time.Hour, 365*24*time.Hour)
+	oneOf("projects.auto_create", c.Projects.AutoCreate, autoAdmins, autoWriters, autoOff)
+	if c.Limits.ManifestBytes < 64<<10 || c.Limits.ManifestBytes > 64<<20 {
+		bad("limits.manifest_bytes", "%d is not between 65536 and 67108864", c.Limits.ManifestBytes)
+	}
+	if c.Limits.BlobBytes < 0 {
+		bad("limits.blob_bytes", "it is negative")
+	}
+	if c.Limits.Uploads < 1 {
+		bad("limits.uploads", "at least 1 is needed")
+	}
+	between("limits.idle_timeout", c.Limits.IdleTimeout, time.Second, time.Hour)
+	between("limits.drain_timeout", c.Limits.DrainTimeout, time.Second, 10*time.Minute)
+	if c.HeadDenial != 403 && c.HeadDenial != 405 {
+		bad("head_denial", "%d is neither 403 nor 405", c.HeadDenial)
+	}
+	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf("log.format", c.Log.Format, "text", "json")
+	if c.Decisions.RetentionDays < 1 {
+		bad("decisions.retention_days", "at least 1 is needed")
+	}
+	return all
+}
+
+// LoadConfig reads the file (none when it is empty), lets BONDGATE_* variables
+// of environ and then override have their say, reads the secrets' files, fills
+// in the defaults and validates. Every problem is told, each with its line where
+// it has one; the error wraps [policy.ErrInvalid].
+func LoadConfig(file string, environ []string, override func(*Config)) (Config, error) {
+	var c Config
+	doc := document{name: file}
+	if file != "" {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return Config{}, fmt.Errorf("reading the configuration: %w", err)
+		}
+		doc.decode(bytes.NewReader(raw), &c)
+	}
+	doc.environment(environ, &c)
+	if override != nil {
+		override(&c)
+	}
+	doc.secrets(&c)
+	c.complete()
+	if len(doc.errs) == 0 {
+		for _, p := range c.validate() {
+			doc.fail(p.path, "%s: %s", p.path, p.text)
+		}
+	}
+	if len(doc.errs) > 0 {
+		return Config{}, fmt.Errorf("%w configuration:\n%w", policy.ErrInvalid, errors.Join(doc.errs...))
+	}
+	return c, nil
+}
+
+// loopback reports whether a host to listen on is reachable from this machine only.
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	return netip.ParsePrefix(s)
+}
