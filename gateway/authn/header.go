@@ -36,7 +36,7 @@ func ParseBasic(encoded string) (name, password string, err error) {
 		return "", "", unauthenticated("the credential is too long")
 	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(encoded)
-	if err != nil {
+	if err != nil || strings.ContainsAny(encoded, "\r\n") { // which the decoder skips
 		return "", "", unauthenticated("the credential is not base64")
 	}
 	name, password, ok := strings.Cut(string(raw), ":")

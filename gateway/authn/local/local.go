@@ -1,0 +1,215 @@
+// Package local knows the people in the gateway's own database: names and
+// argon2id hashes, under the issuer [policy.LocalIssuer].
+//
+// It refuses to spend more than a bounded part of the machine on passwords (19
+// MiB each, as many at once as there are cores, the rest waits a moment and is
+// told to come back), to keep a password in memory (successes are remembered
+// under a keyed hash, a minute at most), and to tell an unknown name from a wrong
+// password. It stores nothing: the rows are the metadata store's.
+//
+// The gateway's authn chain, the management API (which hashes new passwords) and
+// cmd/bondgate import it.
+package local
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/bondgate/bondgate/gateway/authn"
+	"github.com/bondgate/bondgate/policy"
+)
+
+// MaxCache is the longest that a success may be remembered.
+const MaxCache = time.Minute
+
+// Store has the people's hashes.
+type Store interface {
+	// PasswordHash is the stored PHC string, or [policy.ErrNotFound].
+	PasswordHash(ctx context.Context, workspace, name string) (hash string, disabled bool, err error)
+}
+
+// Config is what a [Provider] needs; zero numbers get the default.
+type Config struct {
+	Store Store
+	// Revision answers a number that is another one after every change of a
+	// password or of a disabled flag, in this process before the change returns.
+	// Negative means that it cannot tell now; each request asks the store then.
+	Revision func() int64
+	// Concurrency is how many hashes are computed at once; default the number of
+	// cores.
+	Concurrency int
+	// Wait is how long a request waits for its turn before it gets
+	// [policy.ErrLimited]; default 3 s.
+	Wait time.Duration
+	// Remember is how long a success holds without computing it again; default
+	// and maximum one minute.
+	Remember time.Duration
+	// Remembered is how many successes are kept; default 10,000.
+	Remembered int
+	// Now is the clock; nil for time.Now.
+	Now func() time.Time
+}
+
+// Provider is an [authn.Passwords] on a [Store].
+type Provider struct {
+	store    Store
+	revision func() int64
+	now      func() time.Time
+	wait     time.Duration
+	turns    *semaphore.Weighted
+	flight   singleflight.Group
+	key      []byte // of this process; nothing under it is ever stored
+	dummy    phc
+	known    *successes
+}
+
+var _ authn.Passwords = (*Provider)(nil)
+
+// New checks cfg and makes a provider.
+func New(cfg Config) (*Provider, error) {
+	if cfg.Store == nil || cfg.Revision == nil {
+		return nil, fmt.Errorf("authn/local: a store and its revision are needed: %w", policy.ErrInvalid)
+	}
+	if cfg.Concurrency < 0 || cfg.Wait < 0 || cfg.Remember < 0 || cfg.Remember > MaxCache || cfg.Remembered < 0 {
+		return nil, fmt.Errorf("authn/local: a limit is out of range: %w", policy.ErrInvalid)
+	}
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = runtime.GOMAXPROCS(0)
+	}
+	if cfg.Wait == 0 {
+		cfg.Wait = 3 * time.Second
+	}
+	if cfg.Remember == 0 {
+		cfg.Remember = MaxCache
+	}
+	if cfg.Remembered == 0 {
+		cfg.Remembered = 10_000
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	p := &Provider{
+		store: cfg.Store, revision: cfg.Revision, now: cfg.Now, wait: cfg.Wait,
+		turns: semaphore.NewWeighted(int64(cfg.Concurrency)),
+		key:   make([]byte, sha256.Size),
+		// A sum of random bytes: no password has it.
+		dummy: phc{memory: memoryKiB, iterations: iterations, lanes: lanes, salt: make([]byte, saltBytes), sum: make([]byte, sumBytes)},
+		known: newSuccesses(cfg.Remembered, cfg.Remember),
+	}
+	for _, b := range [][]byte{p.key, p.dummy.salt, p.dummy.sum} {
+		_, _ = rand.Read(b)
+	}
+	return p, nil
+}
+
+// Authenticate answers who name is, if password is theirs: see
+// [authn.Passwords] for the errors.
+func (p *Provider) Authenticate(ctx context.Context, workspace, name, password string) (policy.Principal, error) {
+	if err := authn.CheckCredential(name, password); err != nil {
+		return policy.Principal{}, err
+	}
+	who := policy.Principal{Workspace: workspace, Issuer: policy.LocalIssuer, ID: name, Kind: policy.KindUser, Auth: "basic"}
+	tag := p.tag(workspace, name, password)
+	// The revision is read before the row: a change in between makes the entry
+	// look old, never fresh.
+	revision := p.revision()
+	entry, ok := p.known.get(tag, p.now())
+	if ok && revision >= 0 && entry.revision == revision {
+		return who, nil
+	}
+	stored, disabled, err := p.store.PasswordHash(ctx, workspace, name)
+	switch {
+	case errors.Is(err, policy.ErrNotFound):
+		if _, err := p.compare(ctx, tag, p.dummy, password); err != nil {
+			return policy.Principal{}, err
+		}
+		return policy.Principal{}, fmt.Errorf("authn/local: the name: %w", policy.ErrNotFound)
+	case err != nil:
+		return policy.Principal{}, fmt.Errorf("authn/local: reading the hash: %w", err)
+	}
+	if ok && entry.hash == stored && !disabled {
+		p.known.confirm(tag, revision)
+		return who, nil
+	}
+	h, err := parse(stored)
+	if err != nil { // also for an account that has no password at all
+		h, disabled = p.dummy, true
+	}
+	match, err := p.compare(ctx, tag, h, password)
+	if err != nil {
+		return policy.Principal{}, err
+	}
+	if !match || disabled {
+		p.known.drop(tag)
+		return policy.Principal{}, fmt.Errorf("authn/local: wrong password, or disabled: %w", policy.ErrUnauthenticated)
+	}
+	p.known.put(tag, success{hash: stored, revision: revision}, p.now())
+	return who, nil
+}
+
+// Stamp names the principal's present credential: it is another one after a
+// change of the password, and [policy.ErrUnauthenticated] for somebody who is
+// disabled, gone, or of another issuer. Refresh tokens carry it. The stored hash
+// cannot be learned from it.
+func (p *Provider) Stamp(ctx context.Context, who policy.Principal) (string, error) {
+	if who.Issuer != policy.LocalIssuer || who.Kind != policy.KindUser || who.Anonymous() {
+		return "", fmt.Errorf("authn/local: no local user: %w", policy.ErrUnauthenticated)
+	}
+	stored, disabled, err := p.store.PasswordHash(ctx, who.Workspace, who.ID)
+	switch {
+	case errors.Is(err, policy.ErrNotFound), err == nil && disabled:
+		return "", fmt.Errorf("authn/local: gone or disabled: %w", policy.ErrUnauthenticated)
+	case err != nil:
+		return "", fmt.Errorf("authn/local: reading the hash: %w", err)
+	}
+	sum := sha256.Sum256([]byte("bondgate credential stamp\x00" + stored))
+	return base64.RawURLEncoding.EncodeToString(sum[:16]), nil
+}
+
+// compare computes one hash when it is this request's turn. Requests with the
+// same credential against the same row share one computation: a client that
+// opens eight connections sends its password eight times.
+func (p *Provider) compare(ctx context.Context, tag tag, h phc, password string) (bool, error) {
+	flight := p.flight.DoChan(string(tag[:])+string(h.sum), func() (any, error) {
+		// The computation outlives the request that began it: others wait for it.
+		wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.wait)
+		defer cancel()
+		if p.turns.Acquire(wait, 1) != nil {
+			return false, fmt.Errorf("authn/local: too many passwords at once: %w", policy.ErrLimited)
+		}
+		defer p.turns.Release(1)
+		return h.matches(password), nil
+	})
+	select {
+	case res := <-flight:
+		match, _ := res.Val.(bool)
+		return match && res.Err == nil, res.Err
+	case <-ctx.Done():
+		return false, fmt.Errorf("authn/local: waiting for a turn: %w", ctx.Err())
+	}
+}
+
+// tag is the keyed hash that a success is remembered under.
+type tag [sha256.Size]byte
+
+func (p *Provider) tag(workspace, name, password string) tag {
+	mac := hmac.New(sha256.New, p.key)
+	var size [8]byte
+	for _, s := range []string{workspace, name, password} {
+		binary.BigEndian.PutUint64(size[:], uint64(len(s)))
+		mac.Write(size[:])
+		mac.Write([]byte(s))
+	}
+	return tag(mac.Sum(nil))
+}
