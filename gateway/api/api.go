@@ -1,0 +1,259 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/bondgate/bondgate/gateway/authn"
+	"github.com/bondgate/bondgate/gateway/errcode"
+	"github.com/bondgate/bondgate/policy"
+)
+
+// Prefix is the path below which every route lies.
+const Prefix = "/api/v1"
+
+// Gate judges every call.
+type Gate interface {
+	Admit(ctx context.Context, req policy.Request) (policy.Decision, error)
+}
+
+// Accounts are the people that the gateway itself knows.
+type Accounts interface {
+	Users(ctx context.Context, workspace string) ([]User, error)
+	User(ctx context.Context, workspace, name string) (User, error)
+	// CreateUser fails with [policy.ErrConflict] for a name that is taken.
+	CreateUser(ctx context.Context, workspace string, u User, passwordHash string) error
+}
+
+// Credentials change what an account may log in with.
+type Credentials interface {
+	SetPasswordHash(ctx context.Context, workspace, name, passwordHash string) error
+	// SetUserDisabled fails with [policy.ErrConflict] for the last enabled administrator.
+	SetUserDisabled(ctx context.Context, workspace, name string, disabled bool) error
+}
+
+// Passwords makes the hash that is stored for a password.
+type Passwords interface {
+	Hash(password string) (string, error)
+}
+
+// Projects are the projects of a workspace.
+type Projects interface {
+	Projects(ctx context.Context, workspace string) ([]policy.Project, error)
+	Project(ctx context.Context, workspace, name string) (policy.Project, error)
+	// CreateProject fails with [policy.ErrConflict] for a name that is taken.
+	CreateProject(ctx context.Context, p policy.Project) error
+	UpdateProject(ctx context.Context, p policy.Project) error
+}
+
+// Members are the roles that people and groups have in a project.
+type Members interface {
+	Members(ctx context.Context, workspace, project string) ([]Member, error)
+	SetMember(ctx context.Context, workspace string, m Member) error
+	RemoveMember(ctx context.Context, workspace string, m Member) error
+}
+
+// Waivers are the rules that are lifted for a while.
+type Waivers interface {
+	Waivers(ctx context.Context, workspace string) ([]policy.Waiver, error)
+	PutWaiver(ctx context.Context, w policy.Waiver) error
+	DeleteWaiver(ctx context.Context, workspace, id string) error
+}
+
+// Decisions is the record of what was decided.
+type Decisions interface {
+	// Tail answers the records that match, the newest first; with After the oldest first.
+	Tail(ctx context.Context, q DecisionQuery) ([]DecisionRecord, error)
+	Show(ctx context.Context, workspace, id string) (DecisionRecord, error)
+}
+
+// Maintenance looks after the server itself.
+type Maintenance interface {
+	Status(ctx context.Context) Status
+	// Reindex rebuilds the index from storage alone.
+	Reindex(ctx context.Context) (ReindexReport, error)
+}
+
+// Config is what the API is made of; all of it is required but Now.
+type Config struct {
+	Gate        Gate
+	Accounts    Accounts
+	Credentials Credentials
+	Passwords   Passwords
+	Projects    Projects
+	Members     Members
+	Waivers     Waivers
+	Decisions   Decisions
+	Maintenance Maintenance
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+}
+
+// API serves the routes of the table in routes.go.
+type API struct {
+	cfg Config
+	mux *http.ServeMux
+}
+
+// New makes the API, or says what is missing.
+func New(cfg Config) (*API, error) {
+	for _, part := range []any{
+		cfg.Gate, cfg.Accounts, cfg.Credentials, cfg.Passwords, cfg.Projects, cfg.Members,
+		cfg.Waivers, cfg.Decisions, cfg.Maintenance,
+	} {
+		if part == nil {
+			return nil, fmt.Errorf("make the management API: a part is missing: %w", policy.ErrInvalid)
+		}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	a := &API{cfg: cfg, mux: http.NewServeMux()}
+	for _, r := range routes() {
+		a.mux.Handle(r.method+" "+Prefix+r.pattern, a.handler(r))
+	}
+	return a, nil
+}
+
+// Serve answers one call, or gives back the error that the edge is to write.
+// Nothing has been written then.
+func (a *API) Serve(w http.ResponseWriter, r *http.Request, c authn.Caller) error {
+	if c.Scoped {
+		return errcode.New(errcode.DeniedCode, "a registry token does not reach the management API: use a password")
+	}
+	h, pattern := a.mux.Handler(r)
+	if pattern == "" {
+		return a.unknown(w, r, h)
+	}
+	cl := &call{caller: c, now: a.cfg.Now().UTC()}
+	a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, cl)))
+	return cl.err
+}
+
+// unknown tells a path that is not there from a method that a path does not
+// have: the mux knows, and says so by the status that it would write.
+func (a *API) unknown(_ http.ResponseWriter, r *http.Request, h http.Handler) error {
+	probe := &probe{header: http.Header{}}
+	h.ServeHTTP(probe, r)
+	if probe.status == http.StatusMethodNotAllowed {
+		return errcode.New(errcode.Unsupported, "the method is not supported here").
+			WithStatus(http.StatusMethodNotAllowed).With("Allow", probe.header.Get("Allow"))
+	}
+	return errcode.New(errcode.NotFound, "no such page in the management API")
+}
+
+type probe struct {
+	header http.Header
+	status int
+}
+
+func (p *probe) Header() http.Header         { return p.header }
+func (p *probe) WriteHeader(status int)      { p.status = status }
+func (p *probe) Write(b []byte) (int, error) { return len(b), nil }
+
+type callKey struct{}
+
+// handler is the one order of things for every route: read and check the input,
+// have it decided, do it, answer.
+func (a *API) handler(r route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		c, ok := req.Context().Value(callKey{}).(*call)
+		if !ok {
+			return
+		}
+		c.r = req
+		c.err = a.serve(w, c, r)
+	})
+}
+
+func (a *API) serve(w http.ResponseWriter, c *call, r route) error {
+	if err := c.read(r); err != nil {
+		return err
+	}
+	p, planErr := r.plan(a, c)
+	if planErr != nil && !errors.Is(planErr, policy.ErrNotFound) && !errors.Is(planErr, policy.ErrConflict) {
+		return invalid(planErr)
+	}
+	// What is not there is told only to those who may ask for it.
+	if err := a.admit(c, r, p); err != nil {
+		return err
+	}
+	if planErr != nil {
+		return invalid(planErr)
+	}
+	out, err := p.do(c.r.Context())
+	if err != nil {
+		return invalid(err)
+	}
+	return answer(w, r.status, out)
+}
+
+// admit asks the gate. The API knows no other way to a yes.
+func (a *API) admit(c *call, r route, p plan) error {
+	req := policy.Request{
+		ID: c.caller.RequestID, At: c.now, Principal: c.caller.Principal,
+		Action: r.action, Purpose: policy.Use,
+		HTTP: policy.HTTP{
+			Method: c.r.Method, Path: c.r.URL.Path, ClientIP: c.caller.ClientIP,
+			UserAgent: c.r.UserAgent(), Host: c.r.Host,
+		},
+		Repository: policy.Repository{Workspace: c.workspace(), Name: p.project},
+		Admin: &policy.AdminCall{
+			Resource: r.resource, Verb: r.verb, ID: p.id, Before: p.before, After: p.after,
+		},
+	}
+	d, err := a.cfg.Gate.Admit(c.r.Context(), req)
+	if err != nil {
+		return fmt.Errorf("decide about %s %s: %w", r.verb, r.resource, err)
+	}
+	if d.Allowed() {
+		return nil
+	}
+	if c.caller.Principal.Anonymous() {
+		return errcode.Unauthorized("", false)
+	}
+	return errcode.Denied(d, errcode.New(errcode.NotFound, "not found"))
+}
+
+// invalid gives the classes that a caller can do something about their words;
+// everything else stays what it is.
+func invalid(err error) error {
+	var coded *errcode.Error
+	switch {
+	case errors.As(err, &coded):
+		return err
+	case errors.Is(err, policy.ErrInvalid):
+		return errcode.New(errcode.BadRequest, err.Error())
+	case errors.Is(err, policy.ErrNotFound):
+		return errcode.New(errcode.NotFound, "not found").Because(err)
+	case errors.Is(err, policy.ErrConflict):
+		return errcode.New(errcode.Conflict, "it is there already, or it must stay as it is").Because(err)
+	default:
+		return err
+	}
+}
+
+func answer(w http.ResponseWriter, status int, out any) error {
+	if out == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	raw, err := json.Marshal(out)
+	if err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, err = w.Write(append(raw, '\n'))
+	if err != nil {
+		return nil //nolint:nilerr // the client went away; there is nobody to tell
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/invopop/jsonschema"
+
+	"github.com/bondgate/bondgate/policy"
+)
+
+// plan is a call that is understood and not done yet: what the gate is asked,
+// and what follows from an allow.
+type plan struct {
+	// project is where the caller's roles are looked up; empty for the system's.
+	project string
+	// id, before and after are the gate's: never a secret.
+	id            string
+	before, after any
+	do            func(ctx context.Context) (any, error)
+}
+
+// route is one row of the table.
+type route struct {
+	method, pattern string
+	// action, resource and verb are what the gate is asked.
+	action         policy.Action
+	resource, verb string
+	// status is that of a success with a body.
+	status int
+	// body makes a place for the body; nil for a route without one.
+	body  func() any
+	query []string
+	plan  func(*API, *call) (plan, error)
+}
+
+func bodyOf[T any]() func() any { return func() any { return new(T) } }
+
+// routes is the whole API. Each row names its action; a test walks it.
+func routes() []route {
+	const admin, ok, created = policy.AdminAPI, http.StatusOK, http.StatusCreated
+	get, post, put, patch, del := http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
+	return []route{
+		{method: get, pattern: "/status", action: admin, resource: "status", verb: "read", status: ok, plan: (*API).status},
+		{method: post, pattern: "/reindex", action: admin, resource: "index", verb: "rebuild", status: ok, plan: (*API).reindex},
+		{method: get, pattern: "/schema", action: admin, resource: "schema", verb: "read", status: ok, plan: (*API).schema},
+
+		{method: get, pattern: "/users", action: admin, resource: "user", verb: "list", status: ok, plan: (*API).listUsers},
+		{method: post, pattern: "/users", action: admin, resource: "user", verb: "create", status: created, body: bodyOf[NewUser](), plan: (*API).createUser},
+		{method: get, pattern: "/users/{user}", action: admin, resource: "user", verb: "read", status: ok, plan: (*API).readUser},
+		{method: put, pattern: "/users/{user}/password", action: admin, resource: "user", verb: "passwd", status: ok, body: bodyOf[NewPassword](), plan: (*API).setPassword},
+		{method: put, pattern: "/users/{user}/disabled", action: admin, resource: "user", verb: "update", status: ok, body: bodyOf[UserState](), plan: (*API).setDisabled},
+
+		{method: get, pattern: "/projects", action: admin, resource: "project", verb: "list", status: ok, plan: (*API).listProjects},
+		{method: post, pattern: "/projects", action: admin, resource: "project", verb: "create", status: created, body: bodyOf[NewProject](), plan: (*API).createProject},
+		{method: get, pattern: "/projects/{project}", action: admin, resource: "project", verb: "read", status: ok, plan: (*API).readProject},
+		{method: patch, pattern: "/projects/{project}", action: admin, resource: "project", verb: "update", status: ok, body: bodyOf[ProjectChange](), plan: (*API).updateProject},
+
+		{method: get, pattern: "/projects/{project}/members", action: admin, resource: "member", verb: "list", status: ok, plan: (*API).listMembers},
+		{method: put, pattern: "/projects/{project}/members/{kind}/{name}", action: admin, resource: "member", verb: "update", status: ok, query: []string{"issuer"}, body: bodyOf[NewMember](), plan: (*API).setMember},
+		{method: del, pattern: "/projects/{project}/members/{kind}/{name}", action: admin, resource: "member", verb: "delete", status: ok, query: []string{"issuer"}, plan: (*API).removeMember},
+
+		{method: get, pattern: "/waivers", action: admin, resource: "waiver", verb: "list", status: ok, plan: (*API).listWaivers},
+		{method: post, pattern: "/waivers", action: admin, resource: "waiver", verb: "create", status: created, body: bodyOf[NewWaiver](), plan: (*API).createWaiver},
+		{method: del, pattern: "/waivers/{waiver}", action: admin, resource: "waiver", verb: "delete", status: ok, plan: (*API).deleteWaiver},
+
+		{method: get, pattern: "/decisions", action: policy.DecisionRead, resource: "decision", verb: "list", status: ok, query: []string{"limit", "after", "project", "subject", "issuer", "action", "verdict"}, plan: (*API).listDecisions},
+		{method: get, pattern: "/decisions/{decision}", action: policy.DecisionRead, resource: "decision", verb: "read", status: ok, plan: (*API).readDecision},
+	}
+}
+
+// Route is one row of the table as a reader of the API sees it.
+type Route struct {
+	Method   string             `json:"method"`
+	Path     string             `json:"path"`
+	Action   policy.Action      `json:"action"`
+	Resource string             `json:"resource"`
+	Verb     string             `json:"verb"`
+	Query    []string           `json:"query,omitempty"`
+	Body     *jsonschema.Schema `json:"body"`
+}
+
+// Routes describes the API: every route, what it asks the gate and the JSON
+// Schema of its body (one that nothing satisfies, where no body is expected).
+func Routes() []Route {
+	reflector := jsonschema.Reflector{DoNotReference: true, Anonymous: true}
+	table := routes()
+	out := make([]Route, 0, len(table))
+	for _, r := range table {
+		schema := jsonschema.FalseSchema
+		if r.body != nil {
+			schema = reflector.Reflect(r.body())
+			schema.Version = ""
+		}
+		out = append(out, Route{
+			Method: r.method, Path: Prefix + r.pattern, Action: r.action,
+			Resource: r.resource, Verb: r.verb, Query: r.query, Body: schema,
+		})
+	}
+	return out
+}

@@ -1,0 +1,172 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/bondgate/bondgate/policy"
+)
+
+// User is an account of the gateway's own.
+type User struct {
+	Name     string    `json:"name"`
+	Email    string    `json:"email,omitempty"`
+	RealName string    `json:"real_name,omitempty"`
+	Admin    bool      `json:"admin"`
+	Disabled bool      `json:"disabled"`
+	Created  time.Time `json:"created"`
+}
+
+// NewUser is an account to be made.
+type NewUser struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
+	Email    string `json:"email,omitempty"`
+	RealName string `json:"real_name,omitempty"`
+	Admin    bool   `json:"admin,omitempty"`
+}
+
+// NewPassword replaces an account's password.
+type NewPassword struct {
+	Password string `json:"password"`
+}
+
+// UserState enables or disables an account.
+type UserState struct {
+	Disabled bool `json:"disabled"`
+}
+
+// Project is a project as the API shows it.
+type Project struct {
+	Name   string            `json:"name"`
+	Public bool              `json:"public"`
+	Owner  string            `json:"owner,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Packs  []policy.Pack     `json:"packs,omitempty"`
+}
+
+// NewProject is a project to be made; it is private unless it says otherwise.
+type NewProject struct {
+	Name   string            `json:"name"`
+	Public bool              `json:"public,omitempty"`
+	Owner  string            `json:"owner,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Packs  []policy.Pack     `json:"packs,omitempty"`
+}
+
+// ProjectChange changes what it names and leaves the rest.
+type ProjectChange struct {
+	Public *bool              `json:"public,omitempty"`
+	Owner  *string            `json:"owner,omitempty"`
+	Labels *map[string]string `json:"labels,omitempty"`
+	Packs  *[]policy.Pack     `json:"packs,omitempty"`
+}
+
+// Member is a role of a user or a group in a project.
+type Member struct {
+	Project string `json:"project"`
+	// Issuer vouches for Name; "local" is the gateway itself.
+	Issuer string `json:"issuer"`
+	// Kind is "user" or "group".
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	Role string `json:"role"`
+}
+
+// NewMember gives the role; a member that is there gets this role in place of its own.
+type NewMember struct {
+	Role string `json:"role" jsonschema:"enum=projectAdmin,enum=maintainer,enum=developer,enum=guest,enum=limitedGuest"`
+}
+
+// NewWaiver is a waiver to be made. An empty ID is filled in, an empty owner is
+// the caller.
+type NewWaiver struct {
+	ID           string    `json:"id,omitempty"`
+	Rule         string    `json:"rule"`
+	Terms        []string  `json:"terms,omitempty"`
+	Projects     []string  `json:"projects,omitempty"`
+	Repositories []string  `json:"repositories,omitempty"`
+	Digests      []string  `json:"digests,omitempty"`
+	Reason       string    `json:"reason,omitempty"`
+	Ticket       string    `json:"ticket,omitempty"`
+	Owner        string    `json:"owner,omitempty"`
+	Approver     string    `json:"approver,omitempty"`
+	Expires      time.Time `json:"expires"`
+}
+
+// DecisionQuery says which records are meant. Empty fields match everything.
+type DecisionQuery struct {
+	Workspace, Project, Subject, Issuer string
+	Action                              policy.Action
+	// Verdict is "allow", "deny" or "outage".
+	Verdict string
+	// After is a record's cursor: later ones are meant, the oldest of them first.
+	After int64
+	// Limit is how many records are answered at most.
+	Limit int
+}
+
+// DecisionRecord is one decision as it was kept.
+type DecisionRecord struct {
+	// Cursor is the place of the record among all; a later one is larger.
+	Cursor int64     `json:"cursor"`
+	ID     string    `json:"id"`
+	At     time.Time `json:"at"`
+	// Count is how many requests got this answer.
+	Count int64 `json:"count"`
+	// Repeats is the id of the record whose repeats this one counts.
+	Repeats     string              `json:"repeats,omitempty"`
+	RequestID   string              `json:"request_id,omitempty"`
+	Workspace   string              `json:"workspace"`
+	Action      policy.Action       `json:"action"`
+	Purpose     policy.Purpose      `json:"purpose,omitempty"`
+	Subject     string              `json:"subject,omitempty"`
+	Issuer      string              `json:"issuer,omitempty"`
+	Project     string              `json:"project,omitempty"`
+	Repository  string              `json:"repository,omitempty"`
+	Reference   string              `json:"reference,omitempty"`
+	Digest      string              `json:"digest,omitempty"`
+	Verdict     string              `json:"verdict"`
+	Deny        []policy.Reason     `json:"deny,omitempty"`
+	Warn        []policy.Reason     `json:"warn,omitempty"`
+	Dryrun      []policy.Reason     `json:"dryrun,omitempty"`
+	Waived      []policy.Waived     `json:"waived,omitempty"`
+	Obligations []policy.Obligation `json:"obligations,omitempty"`
+	Granted     []policy.Scope      `json:"granted,omitempty"`
+	Visible     bool                `json:"visible"`
+	Message     string              `json:"message,omitempty"`
+	// RetryAfter is in milliseconds.
+	RetryAfter int64  `json:"retry_after_ms,omitempty"`
+	Revision   string `json:"revision,omitempty"`
+	// Outage says why there was no decision.
+	Outage string `json:"outage,omitempty"`
+	// Replayable is false when a mask took something out of the input.
+	Replayable bool `json:"replayable"`
+	// Input is the document that was judged; only one record by its id has it.
+	Input json.RawMessage `json:"input,omitempty"`
+	// Writer, Seq and Hash are the record's place in its hash chain.
+	Writer string `json:"writer"`
+	Seq    int64  `json:"seq"`
+	Hash   string `json:"hash"`
+}
+
+// Status is what a server says of itself.
+type Status struct {
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+	Listen  string    `json:"listen"`
+	// Parts are the parts that readiness depends on, by name: "ok" or what is wrong.
+	Parts map[string]string `json:"parts"`
+	// Revision names the bundle in force.
+	Revision string `json:"revision,omitempty"`
+}
+
+// ReindexReport is what a rebuilding of the index found.
+type ReindexReport struct {
+	Repositories int `json:"repositories"`
+	Manifests    int `json:"manifests"`
+	Tags         int `json:"tags"`
+	Blobs        int `json:"blobs"`
+	// Skipped are manifests that could not be read or understood, with the reason.
+	Skipped []string `json:"skipped,omitempty"`
+}
