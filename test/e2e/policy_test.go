@@ -1,0 +1,188 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bondgate/bondgate/test/harness"
+)
+
+// ruleOfTheReadme answers the one Rego block of the README's first example: what
+// a reader pastes is what is tested.
+func ruleOfTheReadme(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(harness.Root(), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```rego\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(blocks) != 1 {
+		t.Fatalf("the README has %d Rego blocks, want the one of its example", len(blocks))
+	}
+	return string(blocks[0][1])
+}
+
+// policyFolder holds the README's rule, and answers the folder and the rule's file.
+func policyFolder(t testing.TB) (folder, rule string) {
+	t.Helper()
+	folder = t.TempDir()
+	rule = filepath.Join(folder, "no_root.rego")
+	if err := os.WriteFile(rule, []byte(ruleOfTheReadme(t)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return folder, rule
+}
+
+// What a person must be able to read of the rule's denial: its code, what is
+// wrong, the fix, and the decision to ask about.
+var inTheDenial = []string{"[house.no_root]", "runs as root", "Fix:", "USER 1000", "Decision:"}
+
+func readable(t testing.TB, who, said string) {
+	t.Helper()
+	for _, want := range inTheDenial {
+		if !strings.Contains(said, want) {
+			t.Errorf("%s does not say %q; it said:\n%s", who, want, said)
+		}
+	}
+}
+
+func TestADeniedPullSaysWhyAndWhatToDo(t *testing.T) {
+	folder, _ := policyFolder(t)
+	g := staffed(t, harness.Options{Policy: folder})
+	seed(t, g, team+"/app", "root", "")
+	seed(t, g, team+"/app", "fixed", "1000")
+	for _, name := range []string{"docker", "podman", "buildah", "skopeo", "crane"} {
+		t.Run("in the words of "+name, func(t *testing.T) {
+			t.Parallel()
+			c := clients[name](t)
+			c.Login(g.Host, bob, password)
+			c.Pull(g.Ref(team+"/app", "fixed")).OK(t)
+			readable(t, name, c.Pull(g.Ref(team+"/app", "root")).Fails(t))
+		})
+	}
+	t.Run("ctr and regctl print the status only", func(t *testing.T) {
+		t.Parallel()
+		for _, name := range []string{"ctr", "regctl"} {
+			c := clients[name](t)
+			c.Login(g.Host, bob, password)
+			c.Pull(g.Ref(team+"/app", "fixed")).OK(t)
+			if said := c.Pull(g.Ref(team+"/app", "root")).Fails(t); !strings.Contains(said, "403") && !strings.Contains(strings.ToLower(said), "forbidden") {
+				t.Errorf("%s should say at least that it is forbidden: %s", name, said)
+			}
+		}
+	})
+	t.Run("and the decision can be asked about by its id", func(t *testing.T) {
+		t.Parallel()
+		r := g.Do(http.MethodGet, "/v2/"+team+"/app/manifests/root", bob, password, harness.Accept, nil)
+		id := regexp.MustCompile(`Decision: ([0-9A-Za-z_-]+)`).FindSubmatch(r.Body)
+		if r.Status != http.StatusForbidden || id == nil {
+			t.Fatalf("want a 403 with a decision id, got %d %s", r.Status, r.Body)
+		}
+		harness.Eventually(t, "bondgate decisions show", func() error {
+			shown := g.CLI("decisions", "show", string(id[1]))
+			if shown.Err != nil || !strings.Contains(shown.Stdout, "house.no_root") {
+				return fmt.Errorf("decision %s: %v %s", id[1], shown.Err, shown.Said())
+			}
+			return nil
+		})
+	})
+}
+
+// Old containerd reads no body of a denied HEAD. A HEAD that is answered 405 makes
+// it ask again with GET, and then it has the words.
+func TestOldContainerdReadsTheReasonWhenDeniedHeadsAre405(t *testing.T) {
+	folder, _ := policyFolder(t)
+	g := staffed(t, harness.Options{Policy: folder, Config: "head_denial: 405\n"})
+	seed(t, g, team+"/app", "root", "")
+	for _, name := range []string{"ctr", "docker"} {
+		t.Run(name, func(t *testing.T) {
+			c := clients[name](t)
+			c.Login(g.Host, bob, password)
+			readable(t, name, c.Pull(g.Ref(team+"/app", "root")).Fails(t))
+		})
+	}
+}
+
+// The second thing that must be seen: one rule in a folder denies, its fix can be
+// pushed to the very tag that is denied, and without the rule all is as before,
+// with no restart.
+func TestARuleInAFolderDeniesUntilItsFileIsGone(t *testing.T) {
+	folder, rule := policyFolder(t)
+	g := staffed(t, harness.Options{Policy: folder})
+	docker := clients["docker"](t)
+	docker.Login(g.Host, alice, password)
+	ref := g.Ref(team+"/app", "1")
+
+	docker.Push(harness.Image(t, harness.ImageSpec{Name: ref}), ref)
+	readable(t, "docker", docker.Pull(ref).Fails(t))
+
+	for _, name := range []string{"crane", "ctr", "buildah", "podman", "skopeo", "regctl", "docker"} {
+		t.Run(name+" pushes a fix to the denied tag", func(t *testing.T) {
+			seed(t, g, team+"/app", "1", "")
+			docker.Pull(ref).Fails(t)
+			c := clients[name](t)
+			c.Login(g.Host, alice, password)
+			digest := c.Push(harness.Image(t, harness.ImageSpec{Name: ref, User: "1000"}), ref)
+			docker.Pull(ref).OK(t)
+			if got := docker.Digest(ref); got != digest {
+				t.Errorf("docker pulled %s, %s pushed %s", got, name, digest)
+			}
+		})
+	}
+
+	old := seed(t, g, team+"/app", "1", "")
+	readable(t, "docker", docker.Pull(ref).Fails(t))
+	process := g.PID()
+	if err := os.Remove(rule); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	harness.Eventually(t, "the pull that the rule denied", func() error {
+		r := g.Do(http.MethodHead, "/v2/"+team+"/app/manifests/1", bob, password, harness.Accept, nil)
+		return status(r, http.StatusOK)
+	})
+	t.Logf("allowed %v after the rule's file was gone", time.Since(began).Round(time.Millisecond))
+	docker.Pull(ref).OK(t)
+	if got := docker.Digest(ref); got != old {
+		t.Errorf("docker pulled %s, want the old %s", got, old)
+	}
+	if g.PID() != process {
+		t.Error("the server was started anew")
+	}
+}
+
+// A broken edit must not open the gate, and it must be seen.
+func TestABrokenEditKeepsTheLastGoodRules(t *testing.T) {
+	folder, rule := policyFolder(t)
+	g := staffed(t, harness.Options{Policy: folder})
+	seed(t, g, team+"/app", "root", "")
+	denied := func() error {
+		r := g.Do(http.MethodGet, "/v2/"+team+"/app/manifests/root", bob, password, harness.Accept, nil)
+		return status(r, http.StatusForbidden)
+	}
+	if err := denied(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(rule, []byte("package bondgate.rules.house\n\ndeny contains {"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the log names the broken file", func() error {
+		if !strings.Contains(g.Log(), filepath.Base(rule)) {
+			return fmt.Errorf("not yet")
+		}
+		return nil
+	})
+	if err := denied(); err != nil {
+		t.Errorf("with a broken edit: %v", err)
+	}
+	if err := os.WriteFile(rule, []byte(ruleOfTheReadme(t)+"\n# mended\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the mended rule", denied)
+}
