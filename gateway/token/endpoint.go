@@ -1,0 +1,226 @@
+package token
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/bondgate/bondgate/gateway/authn"
+	"github.com/bondgate/bondgate/gateway/errcode"
+	"github.com/bondgate/bondgate/policy"
+)
+
+// maxForm bounds the body and the query of a token request, in bytes.
+const maxForm = 64 << 10
+
+// Gate decides what a token may carry.
+type Gate interface {
+	Admit(ctx context.Context, req policy.Request) (policy.Decision, error)
+}
+
+// Passwords answers who somebody is by name and password, and reads the
+// Authorization header: [authn.Authenticator].
+type Passwords interface {
+	Caller(ctx context.Context, workspace string, header http.Header) (authn.Caller, error)
+	Password(ctx context.Context, workspace, name, password string) (policy.Principal, error)
+}
+
+// EndpointConfig is what an [Endpoint] needs; all of it.
+type EndpointConfig struct {
+	Service *Service
+	Authn   Passwords
+	Gate    Gate
+}
+
+// Endpoint is /token: distribution's GET, and its OAuth2 POST.
+type Endpoint struct {
+	service *Service
+	authn   Passwords
+	gate    Gate
+}
+
+// NewEndpoint checks cfg and makes the endpoint.
+func NewEndpoint(cfg EndpointConfig) (*Endpoint, error) {
+	if cfg.Service == nil || cfg.Authn == nil || cfg.Gate == nil {
+		return nil, fmt.Errorf("token: the endpoint needs a service, an authenticator and a gate: %w", policy.ErrInvalid)
+	}
+	return &Endpoint{service: cfg.Service, authn: cfg.Authn, gate: cfg.Gate}, nil
+}
+
+// ask is one token request, whichever way it came.
+type ask struct {
+	principal policy.Principal
+	scopes    []policy.Scope
+	offline   bool
+	// oauth answers as RFC 6749 does: the granted scopes are spelled out.
+	oauth bool
+}
+
+// Serve answers one request. from says where it came from (workspace, request
+// id, address) and is nobody: a token is got with a password or a refresh token,
+// never with another token, which could stretch its own life.
+func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request, from authn.Caller) error {
+	w.Header().Set("Cache-Control", "no-store")
+	var (
+		a   ask
+		err error
+	)
+	switch r.Method {
+	case http.MethodGet:
+		a, err = e.readGet(r, from)
+	case http.MethodPost:
+		a, err = e.readPost(w, r, from)
+	default:
+		return errcode.New(errcode.Unsupported, "the token endpoint answers GET and POST").With("Allow", "GET, POST")
+	}
+	if err != nil {
+		return refusal(err)
+	}
+	return e.answer(w, r, from, a)
+}
+
+func (e *Endpoint) readGet(r *http.Request, from authn.Caller) (ask, error) {
+	if len(r.URL.RawQuery) > maxForm {
+		return ask{}, fmt.Errorf("token: the query: %w", policy.ErrTooLarge)
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return ask{}, errcode.New(errcode.BadRequest, "the query is not well-formed").Because(err)
+	}
+	c, err := e.authn.Caller(r.Context(), from.Principal.Workspace, r.Header)
+	if err != nil {
+		return ask{}, err
+	}
+	if c.Scoped {
+		return ask{}, refused("a token is not got with a token")
+	}
+	// Only after the password: a stranger learns nothing from what is off.
+	a := ask{principal: c.Principal, offline: !c.Principal.Anonymous() &&
+		(query.Get("offline_token") == "true" || query.Get("access_type") == "offline")}
+	a.scopes, err = e.common(query)
+	return a, err
+}
+
+func (e *Endpoint) readPost(w http.ResponseWriter, r *http.Request, from authn.Caller) (ask, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return ask{}, errcode.New(errcode.BadRequest, "the body must be a form").WithStatus(http.StatusUnsupportedMediaType)
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return ask{}, err
+		}
+		return ask{}, errcode.New(errcode.BadRequest, "the form is not well-formed").Because(err)
+	}
+	form := r.PostForm // never the query: what is there ends in logs
+	a := ask{oauth: true}
+	switch form.Get("grant_type") {
+	case "password":
+		a.principal, err = e.authn.Password(r.Context(), from.Principal.Workspace, form.Get("username"), form.Get("password"))
+		a.offline = form.Get("access_type") == "offline"
+	case "refresh_token":
+		a.principal, err = e.service.Refresh(r.Context(), from.Principal.Workspace, form.Get("refresh_token"))
+	default:
+		err = errcode.New(errcode.BadRequest, "grant_type must be password or refresh_token")
+	}
+	if err != nil {
+		return ask{}, err
+	}
+	a.scopes, err = e.common(form)
+	return a, err
+}
+
+// common reads what both ways have: the service, which must be ours where it is
+// named, and the scopes.
+func (e *Endpoint) common(values url.Values) ([]policy.Scope, error) {
+	for _, service := range values["service"] {
+		if service != "" && service != e.service.Name() {
+			return nil, errcode.New(errcode.BadRequest, "this endpoint issues tokens for another service")
+		}
+	}
+	return ParseScopes(values["scope"])
+}
+
+// reply is what clients read; token and access_token are the same, since some
+// know one and some the other.
+type reply struct {
+	Token        string `json:"token"`
+	AccessToken  string `json:"access_token"`
+	ExpiresIn    int64  `json:"expires_in"`
+	IssuedAt     string `json:"issued_at"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+}
+
+func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, from authn.Caller, a ask) error {
+	d, err := e.gate.Admit(r.Context(), policy.Request{
+		ID: from.RequestID, At: e.service.cfg.Now(), Principal: a.principal, Action: policy.TokenIssue, Purpose: policy.Token,
+		HTTP: policy.HTTP{
+			Method: r.Method, Path: r.URL.Path, ClientIP: from.ClientIP, UserAgent: r.UserAgent(), Host: r.Host,
+		},
+		Token: &policy.TokenRequest{
+			Service: e.service.Name(), Requested: a.scopes, TTL: e.service.cfg.TTL, Offline: a.offline,
+		},
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("token: asking the gate: %w", err)
+	case !d.Allowed() && a.principal.Anonymous():
+		return errcode.Unauthorized("", false)
+	case !d.Allowed():
+		return errcode.Denied(d, nil)
+	}
+	granted := within(d.Granted, a.scopes)
+	issued, err := e.service.Issue(a.principal, granted)
+	if err != nil {
+		return err
+	}
+	out := reply{
+		Token: issued.Raw, AccessToken: issued.Raw, IssuedAt: issued.IssuedAt.UTC().Format(time.RFC3339),
+		ExpiresIn: int64(issued.Expiry.Sub(issued.IssuedAt) / time.Second),
+	}
+	if a.oauth {
+		out.Scope = FormatScopes(granted)
+	}
+	if a.offline {
+		refresh, err := e.service.IssueRefresh(r.Context(), a.principal)
+		switch {
+		case err == nil:
+			out.RefreshToken = refresh.Raw
+		case !errors.Is(err, policy.ErrUnauthenticated): // somebody without a lasting credential gets none
+			return err
+		}
+	}
+	body, err := json.Marshal(out)
+	if err != nil {
+		return fmt.Errorf("token: encoding the answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // a client that went away is nobody's error
+	return nil
+}
+
+// refusal keeps the words of a scope's error, which a person can act on, and
+// nobody else's.
+func refusal(err error) error {
+	var e *errcode.Error
+	switch {
+	case errors.As(err, &e):
+		return err
+	case errors.Is(err, policy.ErrUnauthenticated):
+		return errcode.Unauthorized("", false).Because(err)
+	case errors.Is(err, policy.ErrInvalid):
+		return errcode.New(errcode.BadRequest, "the scope is not valid").Because(err)
+	case errors.Is(err, policy.ErrTooLarge):
+		return errcode.New(errcode.TooLarge, "too much is asked for at once").Because(err)
+	default:
+		return err
+	}
+}
