@@ -1,0 +1,92 @@
+package decisionlog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/bondgate/bondgate/policy"
+)
+
+// headFile is heads.db: the ends of the chains of all writers that wrote in the
+// folder. Its one connection holds the file's lock for as long as the log is open.
+type headFile struct{ db *sql.DB }
+
+func openHeads(ctx context.Context, path string) (*headFile, error) {
+	db, err := openFile(path, 1, "locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(NORMAL)")
+	if err != nil {
+		return nil, err
+	}
+	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS heads (
+		writer TEXT PRIMARY KEY, n INTEGER NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
+		dropped_seq INTEGER NOT NULL, dropped_hash BLOB NOT NULL)`)
+	if err == nil {
+		// The lock is taken by the first write.
+		_, err = db.ExecContext(ctx, "BEGIN IMMEDIATE; COMMIT")
+	}
+	if err != nil {
+		if strings.Contains(err.Error(), "SQLITE_BUSY") {
+			err = fmt.Errorf("another process has it: %w: %w", policy.ErrConflict, err)
+		}
+		return nil, errors.Join(err, db.Close())
+	}
+	return &headFile{db}, nil
+}
+
+// of answers the ends of a writer's chain, and the last order number of all.
+func (h *headFile) of(ctx context.Context, writer string) (heads, int64, error) {
+	all, err := h.all(ctx)
+	if err != nil {
+		return heads{}, 0, err
+	}
+	var n int64
+	if err := h.db.QueryRowContext(ctx, "SELECT coalesce(max(n), 0) FROM heads").Scan(&n); err != nil {
+		return heads{}, 0, err
+	}
+	return all[writer], n, nil
+}
+
+func (h *headFile) set(ctx context.Context, writer string, last head, n int64) error {
+	var zero hash
+	_, err := h.db.ExecContext(ctx, `INSERT INTO heads VALUES (?1, ?2, ?3, ?4, 0, ?5)
+		ON CONFLICT (writer) DO UPDATE SET n = ?2, seq = ?3, hash = ?4`, writer, n, last.seq, last.hash[:], zero[:])
+	return err
+}
+
+// dropped keeps the ends of what is about to be dropped, on the disk before it returns.
+func (h *headFile) dropped(ctx context.Context, ends map[string]head) error {
+	for writer, end := range ends {
+		_, err := h.db.ExecContext(ctx, `INSERT INTO heads VALUES (?1, 0, ?2, ?3, ?2, ?3)
+			ON CONFLICT (writer) DO UPDATE SET dropped_seq = ?2, dropped_hash = ?3 WHERE dropped_seq < ?2`, writer, end.seq, end.hash[:])
+		if err != nil {
+			return err
+		}
+	}
+	var busy, logged, moved int
+	return h.db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(FULL)").Scan(&busy, &logged, &moved)
+}
+
+func (h *headFile) all(ctx context.Context) (map[string]heads, error) {
+	rows, err := h.db.QueryContext(ctx, "SELECT writer, seq, hash, dropped_seq, dropped_hash FROM heads")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := map[string]heads{}
+	for rows.Next() {
+		var writer string
+		var e heads
+		var last, dropped []byte
+		if err := rows.Scan(&writer, &e.last.seq, &last, &e.dropped.seq, &dropped); err != nil {
+			return nil, err
+		}
+		copy(e.last.hash[:], last)
+		copy(e.dropped.hash[:], dropped)
+		all[writer] = e
+	}
+	return all, rows.Err()
+}
+
+func (h *headFile) close() error { return h.db.Close() }
