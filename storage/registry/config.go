@@ -22,7 +22,9 @@ type Middleware func(storagedriver.StorageDriver) storagedriver.StorageDriver
 
 // Config says where content is kept.
 type Config struct {
-	// Driver is filesystem (also when empty), inmemory, s3aws, azure or gcs.
+	// Driver is filesystem (also when empty), inmemory (for tests: nothing
+	// survives, and a name like "docker/registry" confuses it), s3aws, azure
+	// or gcs.
 	Driver string
 	// Parameters are those of distribution's driver of that name. The
 	// filesystem driver knows "rootdirectory" (required) and "fsync" (false

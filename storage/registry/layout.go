@@ -25,15 +25,19 @@ func blobPath(d string) string {
 	return blobsRoot + "/sha256/" + h[:2] + "/" + h + "/data"
 }
 
-func layersPath(name string) string    { return repositoriesRoot + "/" + name + "/_layers" }
-func revisionsPath(name string) string { return repositoriesRoot + "/" + name + "/_manifests/revisions" }
-func tagsPath(name string) string      { return repositoriesRoot + "/" + name + "/_manifests/tags" }
-func uploadsPath(name string) string   { return repositoriesRoot + "/" + name + "/_uploads" }
+func layersPath(name string) string { return repositoriesRoot + "/" + name + "/_layers" }
+func revisionsPath(name string) string {
+	return repositoriesRoot + "/" + name + "/_manifests/revisions"
+}
+func tagsPath(name string) string    { return repositoriesRoot + "/" + name + "/_manifests/tags" }
+func uploadsPath(name string) string { return repositoriesRoot + "/" + name + "/_uploads" }
 
-func layerLink(name, d string) string    { return layersPath(name) + "/sha256/" + hexOf(d) + "/link" }
-func revisionLink(name, d string) string { return revisionsPath(name) + "/sha256/" + hexOf(d) + "/link" }
-func tagPath(name, tag string) string    { return tagsPath(name) + "/" + tag }
-func tagLink(name, tag string) string    { return tagPath(name, tag) + "/current/link" }
+func layerLink(name, d string) string { return layersPath(name) + "/sha256/" + hexOf(d) + "/link" }
+func revisionLink(name, d string) string {
+	return revisionsPath(name) + "/sha256/" + hexOf(d) + "/link"
+}
+func tagPath(name, tag string) string { return tagsPath(name) + "/" + tag }
+func tagLink(name, tag string) string { return tagPath(name, tag) + "/current/link" }
 func tagIndexLink(name, tag, d string) string {
 	return tagPath(name, tag) + "/index/sha256/" + hexOf(d) + "/link"
 }
