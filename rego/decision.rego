@@ -1,0 +1,343 @@
+# METADATA
+# scope: package
+# title: The decision
+# description: >-
+#   Runs the packs that stand in input.project.packs, as far as the purpose of the
+#   request runs their class, and puts what they say into one document. What a deny
+#   comes to is settled here alone: the mode of its pack, the date from which it
+#   holds, and the waivers that match it.
+package bondgate
+
+import data.bondgate.meta
+
+decision := {
+	"api": 1,
+	"allow": allow,
+	"deny": deny,
+	"warn": warn,
+	"dryrun": dryrun,
+	"waived": waived,
+	"visible": visible,
+	"granted": granted,
+	"obligations": obligations,
+	"message": message,
+	"retry_after_s": retry_after_s,
+}
+
+default allow := false
+
+allow if count(deny) == 0
+
+# The packs that a decision cannot do without, whatever the project says.
+required := {"rbac"}
+
+# The class that a purpose leaves out. Every purpose that is not here runs all,
+# so a purpose that nobody knows skips nothing.
+left_out := {
+	"inspect": "content",
+	"scan": "content",
+	"token": "content",
+	"evaluate": "access",
+	"audit": "access",
+}
+
+running := [pack |
+	some pack in input.project.packs
+	not idle(pack)
+]
+
+# A pack whose class is not known, because it is not loaded, runs: it is then
+# found missing.
+idle(pack) if left_out[input.purpose] == meta.packs[pack.name].class
+
+idle(pack) if {
+	pack.mode == "off"
+	not pack.name in required
+}
+
+raised := [[pack, entry] |
+	some pack in running
+	some entry in data.bondgate.rules[pack.name].deny
+]
+
+# judged holds every entry that is formed as it must be, once, with what it comes to.
+judged contains {"effect": effect, "rank": rank, "reason": reason, "waivers": waivers} if {
+	some [pack, entry] in raised
+	well_formed(entry)
+	rule := described(pack.name, entry.code)
+	reason := {
+		"code": entry.code,
+		"pack": pack.name,
+		"mode": mode_of(pack),
+		"msg": entry.msg,
+		"term": object.get(entry, "term", ""),
+		"severity": first_of(entry, rule, "severity"),
+		"remediation": first_of(entry, rule, "remediation"),
+		"effective_on": first_of(rule, entry, "effective_on"),
+	}
+	waivers := lifting(reason, entry, rule)
+	effect := effect_of(reason, waivers)
+	rank := rank_of(pack.name, reason.severity)
+}
+
+described(pack, code) := rule if {
+	rule := meta.rules[pack][code]
+} else := {}
+
+first_of(a, b, key) := value if {
+	value := a[key]
+} else := value if {
+	value := b[key]
+} else := ""
+
+# A mode that nobody knows denies.
+mode_of(pack) := "deny" if {
+	pack.name in required
+} else := pack.mode if {
+	pack.mode in {"off", "dryrun", "warn"}
+} else := "deny"
+
+effect_of(_, waivers) := "waived" if {
+	count(waivers) > 0
+}
+
+effect_of(reason, waivers) := reason.mode if {
+	count(waivers) == 0
+	reason.mode in {"dryrun", "warn"}
+}
+
+effect_of(reason, waivers) := "warn" if {
+	count(waivers) == 0
+	reason.mode == "deny"
+	not in_force(reason.effective_on)
+}
+
+effect_of(reason, waivers) := "deny" if {
+	count(waivers) == 0
+	reason.mode == "deny"
+	in_force(reason.effective_on)
+}
+
+in_force("")
+
+in_force(date) if {
+	date != ""
+	time.parse_rfc3339_ns(date) <= input.time.ns
+}
+
+# Access comes before content, the severe before the slight: the first reason is
+# the one that a person is told.
+rank_of(pack, severity) := (class_rank(pack) * 10) + object.get(severities, severity, 4)
+
+class_rank(pack) := 0 if {
+	meta.packs[pack].class == "access"
+} else := 1
+
+severities := {"critical": 0, "high": 1, "medium": 2, "low": 3}
+
+# What a deny must be. Everything but code and msg may be left out.
+well_formed(entry) if {
+	is_object(entry)
+	is_string(entry.code)
+	entry.code != ""
+	is_string(entry.msg)
+	wrong := [key |
+		some key in ["term", "severity", "remediation", "effective_on"]
+		not is_string(object.get(entry, key, ""))
+	]
+	count(wrong) == 0
+}
+
+# Waivers are looked up, not searched: waived_by is made once, by code and term.
+# A waiver that names no term lifts every term of its rule.
+lifting(reason, entry, rule) := {id |
+	waivable(entry, rule)
+	some key in [concat("|", [reason.code, reason.term]), reason.code]
+	some id in waived_by[key]
+}
+
+waivable(entry, rule) if {
+	not entry.waivable == false
+	not rule.waivable == false
+}
+
+waived_by[concat("|", [waiver.rule, term])] contains waiver.id if {
+	some waiver in input.waivers
+	some term in waiver.terms
+}
+
+waived_by[waiver.rule] contains waiver.id if {
+	some waiver in input.waivers
+	count(waiver.terms) == 0
+}
+
+# What no waiver and no mode lifts.
+builtin_deny contains reason if {
+	some pack in running
+	mode_of(pack) == "deny"
+	not meta.packs[pack.name]
+	reason := missing_pack(pack.name, "deny")
+}
+
+builtin_deny contains reason if {
+	not left_out[input.purpose] == "access"
+	some name in required
+	every pack in running {
+		pack.name != name
+	}
+	reason := missing_pack(name, "deny")
+}
+
+builtin_deny contains builtin("bondgate.fact_missing", pack.name, group, msg, fix) if {
+	some group, state in missing_facts
+	some pack in state.packs
+	mode_of(pack) == "deny"
+	msg := sprintf("what pack %s must know (%s) is not known: %s", [pack.name, group, state.status])
+	fix := "Wait until it is known, or have the source of it repaired."
+}
+
+builtin_deny contains builtin("bondgate.policy_error", pack.name, "", msg, fix) if {
+	some [pack, entry] in raised
+	not well_formed(entry)
+	msg := sprintf("a deny of pack %s is not an object with a code and a msg", [pack.name])
+	fix := "The author of the pack has to repair the rule."
+}
+
+builtin_deny contains builtin("bondgate.policy_error", pack.name, "", msg, fix) if {
+	some pack in running
+	some entry in data.bondgate.rules[pack.name].obligation
+	not is_string(entry.type)
+	msg := sprintf("an obligation of pack %s is not an object with a type", [pack.name])
+	fix := "The author of the pack has to repair the rule."
+}
+
+builtin(code, pack, term, msg, fix) := {
+	"code": code, "pack": pack, "mode": "deny", "severity": "critical",
+	"term": term, "msg": msg, "remediation": fix, "effective_on": "",
+}
+
+missing_pack(name, mode) := object.union(
+	builtin(
+		"bondgate.pack_missing", name, name,
+		sprintf("pack %s is required and not loaded", [name]),
+		"The operator has to restore the pack, or take it out of the project.",
+	),
+	{"mode": mode},
+)
+
+# The groups that packs which run need for this action and that have no usable
+# status. An accessory is evidence itself: none is asked of it.
+missing_facts[group] := {"packs": packs, "status": status_of(group)} if {
+	some group, _ in meta.needs[input.action]
+	not usable(group)
+	not accessory
+	packs := [pack |
+		some pack in running
+		pack.name in meta.needs[input.action][group]
+	]
+	count(packs) > 0
+}
+
+accessory if input.artifact.role in {"signature", "attestation", "sbom", "vex"}
+
+usable(group) if input.artifact[group].status == "ok"
+
+# There being no evidence is an answer, which rules judge. A measurement that
+# nobody made is none.
+usable(group) if {
+	input.artifact[group].status == "absent"
+	not group in {"sbom", "vulnerabilities"}
+}
+
+status_of(group) := status if {
+	status := input.artifact[group].status
+} else := "absent"
+
+retry_after_s := max({0} | {s |
+	some group, _ in missing_facts
+	s := input.artifact[group].retry_after_s
+})
+
+denied contains [rank, reason] if {
+	some entry in judged
+	entry.effect == "deny"
+	rank := entry.rank
+	reason := entry.reason
+}
+
+denied contains [class_rank(reason.pack) * 10, reason] if some reason in builtin_deny
+
+deny := [reason | some [_, reason] in sort(denied)]
+
+warned contains [entry.rank, entry.reason] if {
+	some entry in judged
+	entry.effect == "warn"
+}
+
+warned contains [rank, reason] if {
+	some pack in running
+	some entry in data.bondgate.rules[pack.name].warn
+	reason := warning(pack, entry)
+	rank := rank_of(pack.name, reason.severity)
+}
+
+warned contains [10, reason] if {
+	some pack in running
+	mode_of(pack) == "warn"
+	not meta.packs[pack.name]
+	reason := missing_pack(pack.name, "warn")
+}
+
+warning(pack, entry) := {
+	"code": entry.code,
+	"pack": pack.name,
+	"mode": mode_of(pack),
+	"msg": entry.msg,
+	"term": object.get(entry, "term", ""),
+	"severity": first_of(entry, described(pack.name, entry.code), "severity"),
+	"remediation": first_of(entry, described(pack.name, entry.code), "remediation"),
+	"effective_on": "",
+} if {
+	well_formed(entry)
+} else := object.union(
+	builtin("bondgate.policy_error", pack.name, "", sprintf("a warn of pack %s is not an object with a code and a msg", [pack.name]), ""),
+	{"mode": "warn"},
+)
+
+warn := [reason | some [_, reason] in sort(warned)]
+
+dryrun := [reason |
+	some [_, reason] in sort({[entry.rank, entry.reason] |
+		some entry in judged
+		entry.effect == "dryrun"
+	})
+]
+
+waived := [lifted |
+	some entry in judged
+	some id in entry.waivers
+	lifted := {"code": entry.reason.code, "term": entry.reason.term, "waiver": id}
+]
+
+# What must follow is asked by packs that are in force, not by those on trial.
+obligations := [entry |
+	some entry in {entry |
+		some pack in running
+		mode_of(pack) in {"warn", "deny"}
+		some entry in data.bondgate.rules[pack.name].obligation
+		is_string(entry.type)
+	}
+]
+
+# Whether the subject may know of the repository is the rbac pack's to say.
+default visible := false
+
+visible := data.bondgate.rules.rbac.visible
+
+default granted := []
+
+granted := data.bondgate.rules.rbac.granted if allow
+
+default message := ""
+
+message := sprintf("[%s] %s", [deny[0].code, deny[0].msg])

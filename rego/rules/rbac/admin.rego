@@ -1,0 +1,121 @@
+package bondgate.rules.rbac
+
+# METADATA
+# title: A management call that the subject may not make
+# description: >-
+#   The administrator of the system may make every call; an administrator of a
+#   project those about its members, its waivers and its settings.
+# custom:
+#   code: rbac.admin
+#   severity: high
+#   remediation: Ask an administrator to do it.
+#   waivable: false
+deny contains {"code": "rbac.admin", "term": term, "msg": msg} if {
+	input.action in {"admin.api", "decision.read"}
+	known
+	not may_manage
+	term := concat(":", [object.get(input, ["admin", "resource"], "?"), object.get(input, ["admin", "verb"], "?")])
+	msg := sprintf("%s may not do %s %s", [who, input.action, term])
+}
+
+reading := {"read", "list", "get", "show"}
+
+may_manage if {
+	held.admin
+	not forbidden_auto
+}
+
+# A push into a project that nobody made asks to make it. Whose pushes may do so
+# is the operator's setting; making one by hand (auto is null) is the
+# administrator's right.
+forbidden_auto if {
+	input.admin.auto != null
+	not input.admin.auto in {"admins", "writers"}
+}
+
+may_manage if {
+	input.action == "admin.api"
+	input.admin.resource == "project"
+	input.admin.verb == "create"
+	input.admin.auto == "writers"
+	known
+}
+
+may_manage if {
+	input.action == "admin.api"
+	manages_project
+	input.admin.resource == "member"
+	member_of_here(input.admin.before)
+	member_of_here(input.admin.after)
+}
+
+may_manage if {
+	input.action == "admin.api"
+	manages_project
+	input.admin.resource == "waiver"
+	waiver_of_here(input.admin.before)
+	waiver_of_here(input.admin.after)
+}
+
+may_manage if {
+	input.action == "admin.api"
+	manages_project
+	input.admin.resource == "project"
+	input.admin.verb in (reading | {"update"})
+}
+
+may_manage if {
+	input.action == "admin.api"
+	held.list
+	input.project.exists == true
+	input.admin.resource == "project"
+	input.admin.verb in {"read", "get", "show"}
+}
+
+may_manage if {
+	input.action == "admin.api"
+	input.admin.resource == "user"
+	input.admin.verb == "passwd"
+	input.admin.id == input.subject.name
+	input.subject.issuer == "local"
+	known
+}
+
+may_manage if {
+	input.action == "decision.read"
+	known
+	input.admin.before.subject == input.subject.name
+	input.admin.before.issuer == input.subject.issuer
+}
+
+may_manage if {
+	input.action == "decision.read"
+	manages_project
+}
+
+manages_project if {
+	input.project.exists == true
+	held.manage
+}
+
+# A member that an administrator of this project may make or take away.
+member_of_here(null)
+
+member_of_here(member) if {
+	object.get(member, "project", input.project.name) == input.project.name
+	object.get(member, "role", "guest") in project_roles
+}
+
+# A waiver that lifts a rule in this project and nowhere else.
+waiver_of_here(null)
+
+waiver_of_here(waiver) if {
+	scope := object.get(waiver, "scope", waiver)
+	count(scope.projects) > 0
+	every project in scope.projects {
+		project == input.project.name
+	}
+	every repository in object.get(scope, "repositories", []) {
+		startswith(repository, concat("", [input.project.name, "/"]))
+	}
+}

@@ -1,0 +1,42 @@
+package bondgate.rules.rbac
+
+# The rights that each role gives in its project. "admin" is the administrator of
+# the system and holds everywhere.
+rights := {
+	"limitedGuest": {"pull"},
+	"guest": {"pull", "list"},
+	"developer": {"pull", "list", "push"},
+	"maintainer": {"pull", "list", "push", "delete"},
+	"projectAdmin": {"pull", "list", "push", "delete", "manage"},
+	"admin": {"pull", "list", "push", "delete", "manage", "admin"},
+}
+
+# What a public project gives to everybody, and to everybody who signed in.
+public_rights := {"pull"}
+
+public_rights_known := {"pull", "list"}
+
+# The roles that may be given to somebody in a project.
+project_roles := {role | some role, _ in rights; role != "admin"}
+
+held contains right if {
+	input.subject.disabled == false
+	some role in input.subject.roles
+	some right in rights[role]
+}
+
+held contains right if {
+	public
+	some right in public_rights
+}
+
+held contains right if {
+	public
+	known
+	some right in public_rights_known
+}
+
+public if {
+	input.project.exists == true
+	input.project.public == true
+}

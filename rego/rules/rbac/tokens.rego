@@ -1,0 +1,50 @@
+package bondgate.rules.rbac
+
+# The part of the requested scopes that the token may carry. A scope proves what a
+# client asked for; each request that bears the token is decided anew.
+granted := [scope |
+	some asked in input.token.requested
+	given := given_rights(asked)
+	actions := [action |
+		some action in asked.actions
+		carries(asked.type, action, given)
+	]
+	count(actions) > 0
+	scope := {"type": asked.type, "name": asked.name, "actions": actions}
+]
+
+given_rights(asked) := {right |
+	some source in [role_rights(asked), open_rights(asked)]
+	some right in source
+}
+
+role_rights(asked) := {right |
+	input.subject.disabled == false
+	some role in asked.roles
+	some right in rights[role]
+}
+
+open_rights(asked) := public_rights_known if {
+	asked.project.exists == true
+	asked.project.public == true
+	known
+} else := public_rights if {
+	asked.project.exists == true
+	asked.project.public == true
+} else := set()
+
+carries("repository", action, given) if given[action]
+
+carries("repository", "*", given) if {
+	every right in {"pull", "push", "delete"} {
+		right in given
+	}
+}
+
+carries("registry", "*", _) if known
+
+# An anonymous client gets a token when there is something to put into it.
+token_for_anybody if {
+	input.action == "token.issue"
+	count(granted) > 0
+}
