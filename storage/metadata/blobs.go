@@ -1,0 +1,199 @@
+package metadata
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/bondgate/bondgate/policy"
+)
+
+// blobFacts is a cached blob.
+type blobFacts struct {
+	digest digest.Digest
+	size   int64
+}
+
+// Blob answers the canonical digest and the size in bytes of a blob that the
+// repository has, by its digest or an alias; else policy.ErrNotFound.
+func (s *Store) Blob(ctx context.Context, repo policy.Repository, d digest.Digest) (digest.Digest, int64, error) {
+	repo = canonical(repo)
+	key := cacheKey{cachedBlob, repo, string(d)}
+	if v, ok := s.cache.get(key); ok {
+		b := v.(*blobFacts)
+		return b.digest, b.size, nil
+	}
+	t := s.cache.begin(repo)
+	c, err := readAlias(ctx, s.reads, repo, d)
+	if err != nil {
+		return "", 0, wrap(err, "blob %s of %s", d, repo)
+	}
+	b := &blobFacts{digest: c}
+	err = s.reads.row(ctx, "SELECT size FROM blobs WHERE workspace = $1 AND repository = $2 AND digest = $3",
+		repo.Workspace, repo.Name, string(c)).Scan(&b.size)
+	if err != nil {
+		return "", 0, wrap(err, "blob %s of %s", d, repo)
+	}
+	s.cache.install(t, key, b, 120)
+	return b.digest, b.size, nil
+}
+
+// AddBlob notes that the repository has a blob of size bytes, and another digest
+// that a client named it by, empty for none. A blob that is there already is no
+// error. Nobody holds the absence of a blob in memory, so no change is recorded.
+func (s *Store) AddBlob(ctx context.Context, repo policy.Repository, d, alias digest.Digest, size int64) error {
+	repo = canonical(repo)
+	if !isCanonical(d) || repo.Name == "" {
+		return fmt.Errorf("metadata: blob %q of %q has no canonical digest or no repository: %w",
+			d, repo.Name, policy.ErrInvalid)
+	}
+	err := s.update(ctx, func(ctx context.Context, tx querier) error {
+		_, err := tx.exec(ctx, `INSERT INTO blobs (workspace, repository, digest, size)
+			VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, repo.Workspace, repo.Name, string(d), size)
+		if err != nil {
+			return err
+		}
+		return addAliases(ctx, tx, repo, d, alias)
+	})
+	return wrap(err, "add blob %s to %s", d, repo)
+}
+
+// DeleteBlob forgets a blob of the repository, by its digest or an alias, or
+// fails with policy.ErrNotFound. Manifests that name it stay.
+func (s *Store) DeleteBlob(ctx context.Context, repo policy.Repository, d digest.Digest) error {
+	repo = canonical(repo)
+	err := s.update(ctx, func(ctx context.Context, tx querier) error {
+		c, err := readAlias(ctx, tx, repo, d)
+		if err != nil {
+			return err
+		}
+		if err := affectsOne(tx.exec(ctx, "DELETE FROM blobs WHERE workspace = $1 AND repository = $2 AND digest = $3",
+			repo.Workspace, repo.Name, string(c))); err != nil {
+			return err
+		}
+		if err := dropAliases(ctx, tx, repo, c); err != nil {
+			return err
+		}
+		return s.recordRepository(ctx, tx, repo)
+	})
+	s.cache.changedAll(repo)
+	return wrap(err, "delete blob %s of %s", d, repo)
+}
+
+// blobManifests is a cached list; complete when there are no more than it has.
+type blobManifests struct {
+	digests  []digest.Digest
+	complete bool
+}
+
+// BlobManifests lists at most limit manifests of the repository that name the
+// blob as their config or a layer, the latest pushed first. None is an empty
+// list. The blob is named by its canonical digest.
+func (s *Store) BlobManifests(ctx context.Context, repo policy.Repository, blob digest.Digest, limit int) ([]digest.Digest, error) {
+	repo = canonical(repo)
+	key := cacheKey{cachedBlobManifests, repo, string(blob)}
+	if v, ok := s.cache.get(key); ok {
+		if b := v.(*blobManifests); b.complete || limit <= len(b.digests) {
+			return b.digests[:min(limit, len(b.digests))], nil
+		}
+	}
+	t := s.cache.begin(repo)
+	asked := max(limit, 16)
+	rows, err := s.reads.rows(ctx, `SELECT digest FROM manifest_blobs
+		WHERE workspace = $1 AND repository = $2 AND blob = $3
+		ORDER BY pushed_at DESC, digest DESC LIMIT $4`, repo.Workspace, repo.Name, string(blob), asked)
+	list, err := collect(rows, err, scanString[digest.Digest])
+	if err != nil {
+		return nil, wrap(err, "manifests of blob %s in %s", blob, repo)
+	}
+	if len(list) > 0 {
+		s.cache.install(t, key, &blobManifests{list, len(list) < asked}, int64(len(list)*96))
+	}
+	return list[:min(limit, len(list))], nil
+}
+
+// Rebuild replaces everything that the index has of a repository: the manifests
+// with their Tags and Aliases, the sizes of blobs by canonical digest, and other
+// names of blobs (alias to canonical). A manifest that the index had keeps the
+// time and the author of its push. With nothing at all the repository is gone.
+func (s *Store) Rebuild(ctx context.Context, repo policy.Repository, artifacts []*policy.Artifact,
+	blobs map[digest.Digest]int64, aliases map[digest.Digest]digest.Digest,
+) error {
+	repo = canonical(repo)
+	err := s.update(ctx, func(ctx context.Context, tx querier) error {
+		if err := rebuild(ctx, tx, repo, artifacts, blobs, aliases); err != nil {
+			return err
+		}
+		return s.recordRepository(ctx, tx, repo)
+	})
+	s.cache.changedAll(repo)
+	return wrap(err, "rebuild %s", repo)
+}
+
+func rebuild(ctx context.Context, tx querier, repo policy.Repository, artifacts []*policy.Artifact,
+	blobs map[digest.Digest]int64, aliases map[digest.Digest]digest.Digest,
+) error {
+	type push struct {
+		digest string
+		at     int64
+		by     string
+	}
+	rows, err := tx.rows(ctx, "SELECT digest, pushed_at, pushed_by FROM artifacts WHERE workspace = $1 AND repository = $2",
+		repo.Workspace, repo.Name)
+	pushes, err := collect(rows, err, func(rows *sql.Rows) (p push, err error) {
+		return p, rows.Scan(&p.digest, &p.at, &p.by)
+	})
+	if err != nil {
+		return err
+	}
+	known := map[string]push{}
+	for _, p := range pushes {
+		known[p.digest] = p
+	}
+	for _, table := range []string{"artifacts", "tags", "aliases", "blobs", "manifest_blobs", "manifest_children"} {
+		if _, err := tx.exec(ctx, "DELETE FROM "+table+" WHERE workspace = $1 AND repository = $2",
+			repo.Workspace, repo.Name); err != nil {
+			return err
+		}
+	}
+	if len(artifacts) == 0 {
+		if _, err := tx.exec(ctx, "DELETE FROM repositories WHERE workspace = $1 AND name = $2",
+			repo.Workspace, repo.Name); err != nil {
+			return err
+		}
+	}
+	for _, a := range artifacts {
+		if p, ok := known[string(a.Digest)]; ok {
+			kept := *a
+			kept.PushedAt, kept.PushedBy = fromMicros(p.at), p.by
+			a = &kept
+		}
+		row, err := newArtifactRow(repo, a)
+		if err != nil {
+			return err
+		}
+		if err := row.put(ctx, tx); err != nil {
+			return err
+		}
+		for _, tag := range a.Tags {
+			if err := moveTag(ctx, tx, repo, policy.TagMove{Tag: tag}, a.Digest); err != nil {
+				return err
+			}
+		}
+	}
+	var rowsOf [][]any
+	for d, size := range blobs {
+		rowsOf = append(rowsOf, []any{repo.Workspace, repo.Name, string(d), size})
+	}
+	if err := insert(ctx, tx, "blobs (workspace, repository, digest, size)", " ON CONFLICT DO NOTHING", 4, rowsOf); err != nil {
+		return err
+	}
+	for alias, d := range aliases {
+		if err := addAliases(ctx, tx, repo, d, alias); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package metadata
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/bondgate/bondgate/policy"
+)
+
+// DeleteTag removes a tag that is still at from; at wherever it is when from is
+// empty. A tag elsewhere is policy.ErrConflict, none is policy.ErrNotFound.
+func (s *Store) DeleteTag(ctx context.Context, repo policy.Repository, tag string, from digest.Digest) error {
+	repo = canonical(repo)
+	was := from
+	err := s.update(ctx, func(ctx context.Context, tx querier) error {
+		var d string
+		err := tx.row(ctx, `DELETE FROM tags WHERE workspace = $1 AND repository = $2 AND name = $3
+			AND ($4 = '' OR digest = $4) RETURNING digest`, repo.Workspace, repo.Name, tag, string(from)).Scan(&d)
+		if errors.Is(err, sql.ErrNoRows) {
+			if err := exists(ctx, tx, "tag", "SELECT 1 FROM tags WHERE workspace = $1 AND repository = $2 AND name = $3",
+				repo.Workspace, repo.Name, tag); err != nil {
+				return err
+			}
+			return fmt.Errorf("it moved meanwhile: %w", policy.ErrConflict)
+		}
+		if err != nil {
+			return err
+		}
+		was = digest.Digest(d)
+		return s.recordRepository(ctx, tx, repo)
+	})
+	s.cache.changed(repo, []cacheKey{{cachedTag, repo, tag}, {cachedArtifact, repo, string(was)}})
+	return wrap(err, "delete tag %s of %s", tag, repo)
+}
+
+// DeleteManifest removes a manifest, by its digest or an alias, with its tags,
+// which it answers sorted. Manifests that refer to it stay. None is
+// policy.ErrNotFound.
+func (s *Store) DeleteManifest(ctx context.Context, repo policy.Repository, d digest.Digest) (tags []string, err error) {
+	repo = canonical(repo)
+	err = s.update(ctx, func(ctx context.Context, tx querier) error {
+		c, err := readAlias(ctx, tx, repo, d)
+		if err != nil {
+			return err
+		}
+		if tags, err = deleteManifest(ctx, tx, repo, c); err != nil {
+			return err
+		}
+		return s.recordRepository(ctx, tx, repo)
+	})
+	s.cache.changedAll(repo)
+	if err != nil {
+		return nil, wrap(err, "delete manifest %s of %s", d, repo)
+	}
+	return tags, nil
+}
+
+func deleteManifest(ctx context.Context, tx querier, repo policy.Repository, d digest.Digest) ([]string, error) {
+	key := []any{repo.Workspace, repo.Name, string(d)}
+	var body string
+	var pushedAt int64
+	if err := tx.row(ctx, `DELETE FROM artifacts WHERE workspace = $1 AND repository = $2 AND digest = $3
+		RETURNING body, pushed_at`, key...).Scan(&body, &pushedAt); err != nil {
+		return nil, err
+	}
+	var a policy.Artifact
+	if err := json.Unmarshal([]byte(body), &a); err != nil {
+		return nil, fmt.Errorf("facts: %w", err)
+	}
+	for _, blob := range blobsOf(&a) {
+		if _, err := tx.exec(ctx, `DELETE FROM manifest_blobs
+			WHERE workspace = $1 AND repository = $2 AND blob = $3 AND pushed_at = $4 AND digest = $5`,
+			repo.Workspace, repo.Name, string(blob), pushedAt, string(d)); err != nil {
+			return nil, err
+		}
+	}
+	for _, child := range childrenOf(&a) {
+		if _, err := tx.exec(ctx, `DELETE FROM manifest_children
+			WHERE workspace = $1 AND repository = $2 AND child = $3 AND digest = $4`,
+			repo.Workspace, repo.Name, string(child), string(d)); err != nil {
+			return nil, err
+		}
+	}
+	if err := dropAliases(ctx, tx, repo, d); err != nil {
+		return nil, err
+	}
+	rows, err := tx.rows(ctx, `DELETE FROM tags WHERE workspace = $1 AND repository = $2 AND digest = $3
+		RETURNING name`, key...)
+	tags, err := collect(rows, err, scanString[string])
+	slices.Sort(tags)
+	return tags, err
+}
+
+// dropAliases forgets the other names of a digest unless a blob or a manifest of
+// the repository still has it.
+func dropAliases(ctx context.Context, tx querier, repo policy.Repository, d digest.Digest) error {
+	_, err := tx.exec(ctx, `DELETE FROM aliases WHERE workspace = $1 AND repository = $2 AND digest = $3
+		AND NOT EXISTS (SELECT 1 FROM blobs WHERE workspace = $1 AND repository = $2 AND digest = $3)
+		AND NOT EXISTS (SELECT 1 FROM artifacts WHERE workspace = $1 AND repository = $2 AND digest = $3)`,
+		repo.Workspace, repo.Name, string(d))
+	return err
+}
