@@ -111,7 +111,9 @@ func write(t testing.TB, path, text string) {
 }
 
 func messageOf(r harness.Response) string {
-	var out struct{ Errors []struct{ Code, Message string } }
+	var out struct {
+		Errors []struct{ Code, Message string }
+	}
 	if json.Unmarshal(r.Body, &out) != nil || len(out.Errors) == 0 {
 		return ""
 	}
