@@ -134,6 +134,8 @@ func (c *claims) check(issuer, audience, workspace string, longest time.Duration
 		return refused("it carries too many scopes")
 	case (c.Subject == "") != (c.Who.Issuer == ""):
 		return refused("it names half a principal")
+	case c.Who.Kind == policy.KindOperator || c.Who.Kind == policy.KindSystem:
+		return refused("it names somebody who never comes with a token")
 	}
 	return nil
 }
