@@ -54,7 +54,8 @@ type dayFile struct {
 	readers sync.WaitGroup
 }
 
-const daySchema = `
+// daySchema is one transaction: a file has all of it or nothing.
+const daySchema = `BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS records (
 	n INTEGER PRIMARY KEY, writer TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
 	id TEXT NOT NULL, at INTEGER NOT NULL, workspace TEXT NOT NULL, project TEXT NOT NULL,
@@ -64,7 +65,8 @@ CREATE INDEX IF NOT EXISTS records_project ON records (workspace, project);
 CREATE INDEX IF NOT EXISTS records_subject ON records (workspace, subject);
 CREATE INDEX IF NOT EXISTS records_deny ON records (workspace) WHERE verdict = 'deny';
 CREATE TABLE IF NOT EXISTS ends (writer TEXT PRIMARY KEY, n INTEGER NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS facts (digest BLOB PRIMARY KEY, body BLOB NOT NULL);`
+CREATE TABLE IF NOT EXISTS facts (digest BLOB PRIMARY KEY, body BLOB NOT NULL);
+COMMIT;`
 
 // openFile opens an SQLite file. NORMAL keeps what is committed when the process
 // is killed; a loss of power may take the last moments.
@@ -269,7 +271,7 @@ func insertRows(ctx context.Context, tx *sql.Tx, n int64, rows []row) error {
 		for i := range rows[:take] {
 			r := &rows[i]
 			n++
-			args = append(args, n, r.writer, r.seq, r.hash[:], r.id, r.at, r.workspace, r.project, r.subject, r.action, r.verdict, r.body, r.input)
+			args = append(args, n, r.writer, r.seq, r.hash[:], r.id, r.at, r.workspace, r.project, r.subject, r.action, r.verdict, r.body, notNil(r.input))
 		}
 		if stmt == nil || take < most {
 			text := "INSERT INTO records (" + rowColumns + ") VALUES " + one + strings.Repeat(","+one, take-1)

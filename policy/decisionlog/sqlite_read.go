@@ -26,6 +26,10 @@ func (d *days) inDay(ctx context.Context, day string, read func(*sql.DB) error) 
 		return err
 	}
 	defer db.Close()
+	var made bool
+	if err := db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_master WHERE name = 'records'").Scan(&made); err != nil || !made {
+		return err
+	}
 	return read(db)
 }
 
@@ -143,7 +147,7 @@ func (d *days) show(ctx context.Context, id string) (row, factReader, func(), er
 			copy(r.hash[:], sum)
 			return err
 		})
-		if errors.Is(err, sql.ErrNoRows) {
+		if errors.Is(err, sql.ErrNoRows) || err == nil && r.n == 0 {
 			continue
 		}
 		if err != nil {
