@@ -83,10 +83,6 @@ func (e *Engine) OpenBlob(ctx context.Context, repo policy.Repository, d digest.
 // openRemote reads through distribution, whose reader asks the store for the
 // range that is being read.
 func (s space) openRemote(ctx context.Context, repo policy.Repository, d digest.Digest) (io.ReadSeekCloser, int64, error) {
-	size, err := s.statBlob(ctx, repo, string(d))
-	if err != nil {
-		return nil, 0, err
-	}
 	named, err := reference.WithName(repo.Name)
 	if err != nil {
 		return nil, 0, fmt.Errorf("registry: %w: repository name %q: %w", policy.ErrInvalid, repo.Name, err)
@@ -100,7 +96,19 @@ func (s space) openRemote(ctx context.Context, repo policy.Repository, d digest.
 		return nil, 0, failure("open repository "+repo.Name, err)
 	}
 	reader, err := repository.Blobs(ctx).Open(ctx, d)
+	switch {
+	case err != nil && isNotFound(err):
+		return nil, 0, notFound("blob "+string(d), repo)
+	case err != nil:
+		return nil, 0, failure("open blob "+string(d), err)
+	}
+	// The reader knows its size; to seek in it asks nothing of the store.
+	size, err := reader.Seek(0, io.SeekEnd)
+	if err == nil {
+		_, err = reader.Seek(0, io.SeekStart)
+	}
 	if err != nil {
+		_ = reader.Close()
 		return nil, 0, failure("open blob "+string(d), err)
 	}
 	return reader, size, nil

@@ -102,25 +102,24 @@ func TestDistributionServesWhatWeWrote(t *testing.T) {
 	}
 }
 
-func TestDistributionResumesAnUploadOfOurs(t *testing.T) {
+func TestWeResumeAnUploadOfDistribution(t *testing.T) {
 	root := t.TempDir()
-	ours := open(t, registry.Config{Parameters: map[string]any{"rootdirectory": root}})
 	body, d := content(t, 5000)
-	id := start(t, ours, app)
-	if _, err := ours.AppendUpload(t.Context(), app, id, 0, bytes.NewReader(body[:2000])); err != nil {
-		t.Fatal(err)
-	}
-	upload, err := theirs(t, root, app.Name).Blobs(t.Context()).Resume(t.Context(), id)
+	upload, err := theirs(t, root, app.Name).Blobs(t.Context()).Create(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if upload.Size() != 2000 {
-		t.Fatalf("resumed at %d", upload.Size())
-	}
-	if _, err := upload.ReadFrom(bytes.NewReader(body[2000:])); err != nil {
+	if _, err := upload.ReadFrom(bytes.NewReader(body[:2000])); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := upload.Commit(t.Context(), v1.Descriptor{Digest: d}); err != nil {
+	if err := upload.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ours := open(t, registry.Config{Parameters: map[string]any{"rootdirectory": root}})
+	if _, err := ours.AppendUpload(t.Context(), app, upload.ID(), 2000, bytes.NewReader(body[2000:])); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := ours.CommitUpload(t.Context(), app, upload.ID(), d); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(pull(t, ours, app, d), body) {

@@ -458,6 +458,14 @@ var exercise = map[string]func(*testing.T, store){
 				t.Fatalf("%s: %+v", repo, r)
 			}
 		}
+		one, err := s.engine.Describe(t.Context(), nested)
+		if err != nil || len(one.Blobs) != 1 || len(one.Manifests) != 1 || len(one.Tags) != 2 {
+			t.Fatalf("described %+v, %v", one, err)
+		}
+		none, err := s.engine.Describe(t.Context(), policy.Repository{Name: "no/such"})
+		if err != nil || len(none.Blobs)+len(none.Manifests)+len(none.Tags) != 0 {
+			t.Fatalf("described %+v, %v", none, err)
+		}
 		stop := errors.New("enough")
 		wantErr(t, s.engine.Walk(t.Context(), func(context.Context, registry.Repo) error { return stop }), stop)
 	},

@@ -56,6 +56,9 @@ func (f *faulty) Stat(ctx context.Context, path string) (storagedriver.FileInfo,
 }
 
 func (f *faulty) Writer(ctx context.Context, path string, appending bool) (storagedriver.FileWriter, error) {
+	if err := f.fails("create", path); err != nil && !appending {
+		return nil, err
+	}
 	w, err := f.StorageDriver.Writer(ctx, path, appending)
 	if err != nil {
 		return nil, err
@@ -110,7 +113,7 @@ func TestAFailureOfStorageHasItsClassAndHindersNoRetry(t *testing.T) {
 		call, ending string
 		err, class   error
 	}{
-		"full when an upload starts":             {"put", "/startedat", full, policy.ErrNoSpace},
+		"full when an upload starts":             {"create", "/data", full, policy.ErrNoSpace},
 		"full while an upload is written":        {"write", "/data", full, policy.ErrNoSpace},
 		"over quota while an upload is written":  {"write", "/data", wrapped(syscall.EDQUOT), policy.ErrNoSpace},
 		"full, said in a list of errors":         {"write", "/data", storagedriver.Errors{Errs: []error{errors.New("x"), full}}, policy.ErrNoSpace},
@@ -121,7 +124,7 @@ func TestAFailureOfStorageHasItsClassAndHindersNoRetry(t *testing.T) {
 		"full when a tag is pointed":             {"put", "/current/link", full, policy.ErrNoSpace},
 		"broken while an upload is written":      {"write", "/data", broken, policy.ErrUnavailable},
 		"broken when a blob is moved":            {"move", "/data", broken, policy.ErrUnavailable},
-		"broken when a link is looked for":       {"stat", "/startedat", broken, policy.ErrUnavailable},
+		"broken when content is looked for":      {"stat", "/data", broken, policy.ErrUnavailable},
 		"broken when a tag is pointed":           {"put", "/current/link", broken, policy.ErrUnavailable},
 	}
 	for name, test := range tests {

@@ -112,7 +112,7 @@ func TestAKilledProcessLosesNothingAcknowledgedAndLeavesNothingHalf(t *testing.T
 		t.Fatal(err)
 	}
 	noUploads(t, root)
-	t.Logf("%d pushes were acknowledged over 6 kills", acknowledged)
+	t.Logf("%d writes were acknowledged over 6 kills", acknowledged)
 }
 
 // killedPusher lets a process push for a while, kills it, and returns the

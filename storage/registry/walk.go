@@ -44,6 +44,19 @@ func (e *Engine) Walk(ctx context.Context, visit func(context.Context, Repo) err
 	})
 }
 
+// Describe is what the store holds of one repository; nothing, where there is none.
+func (e *Engine) Describe(ctx context.Context, repo policy.Repository) (Repo, error) {
+	s, err := e.repository(repo)
+	if err != nil {
+		return Repo{}, err
+	}
+	found, err := s.describe(ctx, repo)
+	if err != nil {
+		return Repo{}, failure("describe "+repo.String(), err)
+	}
+	return found, nil
+}
+
 func (e *Engine) eachRepository(ctx context.Context, visit func(space, policy.Repository) error) error {
 	workspaces := []string{policy.DefaultWorkspace}
 	others, err := children(ctx, e.driver, workspacesRoot)
