@@ -10,7 +10,23 @@ package bondgate
 
 import data.bondgate.meta
 
+# Most requests are allowed and nothing has to be said about them: the short way
+# asks no more than that.
 decision := {
+	"api": 1,
+	"allow": true,
+	"deny": [],
+	"warn": [],
+	"dryrun": [],
+	"waived": [],
+	"visible": visible,
+	"granted": granted,
+	"obligations": [],
+	"message": "",
+	"retry_after_s": 0,
+} if {
+	silent
+} else := {
 	"api": 1,
 	"allow": allow,
 	"deny": deny,
@@ -22,6 +38,14 @@ decision := {
 	"obligations": obligations,
 	"message": message,
 	"retry_after_s": retry_after_s,
+}
+
+silent if {
+	count(raised) == 0
+	count(unloaded) == 0
+	count(missing_facts) == 0
+	count(warnings) == 0
+	count(asked) == 0
 }
 
 default allow := false
@@ -41,23 +65,60 @@ left_out := {
 	"audit": "access",
 }
 
-running := [pack |
+running := input.project.packs if {
+	not left_out[input.purpose]
+} else := [pack |
 	some pack in input.project.packs
 	not idle(pack)
-]
+] if {
+	is_array(input.project.packs)
+} else := []
 
 # A pack whose class is not known, because it is not loaded, runs: it is then
 # found missing.
 idle(pack) if left_out[input.purpose] == meta.packs[pack.name].class
 
-idle(pack) if {
-	pack.mode == "off"
-	not pack.name in required
-}
+names := {pack.name | some pack in running}
+
+# The required packs that this purpose runs, and all that the project names, less
+# what is loaded.
+unloaded := (wanted_names | names) - object.keys(loaded)
+
+wanted_names := set() if {
+	left_out[input.purpose] == "access"
+} else := required - (names & object.keys(loaded))
+
+default loaded := {}
+
+loaded := meta.packs
+
+# The packs that have something to say about the action, as found when the bundle
+# was built: a rule that names another action cannot speak.
+speaks(kind) := packs if {
+	packs := meta.speaks[kind][input.action]
+} else := packs if {
+	packs := meta.speaks[kind]["*"]
+} else := {}
 
 raised := [[pack, entry] |
+	said := speaks("deny")
 	some pack in running
+	said[pack.name]
 	some entry in data.bondgate.rules[pack.name].deny
+]
+
+warnings := [[pack, entry] |
+	said := speaks("warn")
+	some pack in running
+	said[pack.name]
+	some entry in data.bondgate.rules[pack.name].warn
+]
+
+asked := [[pack, entry] |
+	said := speaks("obligation")
+	some pack in running
+	said[pack.name]
+	some entry in data.bondgate.rules[pack.name].obligation
 ]
 
 # judged holds every entry that is formed as it must be, once, with what it comes to.
@@ -173,20 +234,17 @@ waived_by[waiver.rule] contains waiver.id if {
 
 # What no waiver and no mode lifts.
 builtin_deny contains reason if {
-	some pack in running
-	mode_of(pack) == "deny"
-	not meta.packs[pack.name]
-	reason := missing_pack(pack.name, "deny")
-}
-
-builtin_deny contains reason if {
-	not left_out[input.purpose] == "access"
-	some name in required
-	every pack in running {
-		pack.name != name
-	}
+	some name in unloaded
+	mode_by_name(name) == "deny"
 	reason := missing_pack(name, "deny")
 }
+
+# A pack that is asked for and not listed is asked for in earnest.
+mode_by_name(name) := mode if {
+	some pack in input.project.packs
+	pack.name == name
+	mode := mode_of(pack)
+} else := "deny"
 
 builtin_deny contains builtin("bondgate.fact_missing", pack.name, group, msg, fix) if {
 	some group, state in missing_facts
@@ -204,8 +262,7 @@ builtin_deny contains builtin("bondgate.policy_error", pack.name, "", msg, fix) 
 }
 
 builtin_deny contains builtin("bondgate.policy_error", pack.name, "", msg, fix) if {
-	some pack in running
-	some entry in data.bondgate.rules[pack.name].obligation
+	some [pack, entry] in asked
 	not is_string(entry.type)
 	msg := sprintf("an obligation of pack %s is not an object with a type", [pack.name])
 	fix := "The author of the pack has to repair the rule."
@@ -275,17 +332,23 @@ warned contains [entry.rank, entry.reason] if {
 }
 
 warned contains [rank, reason] if {
-	some pack in running
-	some entry in data.bondgate.rules[pack.name].warn
+	some [pack, entry] in warnings
+	mode_of(pack) in {"warn", "deny"}
 	reason := warning(pack, entry)
 	rank := rank_of(pack.name, reason.severity)
 }
 
 warned contains [10, reason] if {
-	some pack in running
+	some name in unloaded
+	mode_by_name(name) == "warn"
+	reason := missing_pack(name, "warn")
+}
+
+warned contains [10, object.union(builtin("bondgate.fact_missing", pack.name, group, msg, ""), {"mode": "warn"})] if {
+	some group, state in missing_facts
+	some pack in state.packs
 	mode_of(pack) == "warn"
-	not meta.packs[pack.name]
-	reason := missing_pack(pack.name, "warn")
+	msg := sprintf("what pack %s must know (%s) is not known: %s", [pack.name, group, state.status])
 }
 
 warning(pack, entry) := {
@@ -306,12 +369,19 @@ warning(pack, entry) := {
 
 warn := [reason | some [_, reason] in sort(warned)]
 
-dryrun := [reason |
-	some [_, reason] in sort({[entry.rank, entry.reason] |
-		some entry in judged
-		entry.effect == "dryrun"
-	})
-]
+tried contains [entry.rank, entry.reason] if {
+	some entry in judged
+	entry.effect == "dryrun"
+}
+
+tried contains [rank, reason] if {
+	some [pack, entry] in warnings
+	mode_of(pack) == "dryrun"
+	reason := warning(pack, entry)
+	rank := rank_of(pack.name, reason.severity)
+}
+
+dryrun := [reason | some [_, reason] in sort(tried)]
 
 waived := [lifted |
 	some entry in judged
@@ -322,9 +392,8 @@ waived := [lifted |
 # What must follow is asked by packs that are in force, not by those on trial.
 obligations := [entry |
 	some entry in {entry |
-		some pack in running
+		some [pack, entry] in asked
 		mode_of(pack) in {"warn", "deny"}
-		some entry in data.bondgate.rules[pack.name].obligation
 		is_string(entry.type)
 	}
 ]

@@ -21,7 +21,13 @@ type facts struct {
 	rules map[string]map[string]map[string]any
 	// needs holds the packs that need a group, by action and group.
 	needs map[policy.Action]map[string][]string
+	// speaks holds the packs with a rule that may say something, by what it says
+	// (deny, warn, obligation) and by action. anyAction holds all of them.
+	speaks map[string]map[policy.Action]map[string]any
 }
+
+// anyAction stands for actions that nobody thought of.
+const anyAction policy.Action = "*"
 
 type packFacts struct {
 	class   policy.Class
@@ -39,6 +45,9 @@ func describe(mods modules) (*facts, error) {
 		packs: map[string]*packFacts{},
 		rules: map[string]map[string]map[string]any{},
 		needs: map[policy.Action]map[string][]string{},
+		speaks: map[string]map[policy.Action]map[string]any{
+			"deny": {}, "warn": {}, "obligation": {},
+		},
 	}
 	var wrong []error
 	for _, mod := range mods {
@@ -59,6 +68,7 @@ func describe(mods modules) (*facts, error) {
 			wrong = append(wrong, err)
 		}
 		for _, rule := range mod.parsed.Rules {
+			out.hear(name, rule)
 			for _, a := range rule.Annotations {
 				if err := out.addRule(mod, rule, a); err != nil {
 					wrong = append(wrong, fmt.Errorf("%s:%d: %w", mod.file.key(), rule.Loc().Row, err))
@@ -145,6 +155,26 @@ func (f *facts) addRule(mod module, rule *ast.Rule, a *ast.Annotations) error {
 	return nil
 }
 
+// hear notes for which actions a rule can say something for its pack.
+func (f *facts) hear(pack string, rule *ast.Rule) {
+	head, ok := rule.Head.Ref()[0].Value.(ast.Var)
+	if !ok || f.speaks[string(head)] == nil {
+		return
+	}
+	actions, named := namedActions(rule)
+	if !named {
+		actions = policy.Actions()
+	}
+	for _, action := range append(slices.Clone(actions), anyAction) {
+		who := f.speaks[string(head)][action]
+		if who == nil {
+			who = map[string]any{}
+			f.speaks[string(head)][action] = who
+		}
+		who[pack] = true
+	}
+}
+
 func (f *facts) need(action policy.Action, pack string, groups []string) {
 	for _, g := range groups {
 		byGroup := f.needs[action]
@@ -223,15 +253,35 @@ func (f *facts) join(data map[string]any) {
 		root = map[string]any{}
 		data["bondgate"] = root
 	}
-	root["meta"] = map[string]any{"packs": packs, "rules": rules, "needs": needs}
+	speaks := map[string]any{}
+	for kind, byAction := range f.speaks {
+		said := map[string]any{string(anyAction): map[string]any{}}
+		for _, action := range policy.Actions() {
+			said[string(action)] = map[string]any{}
+		}
+		for action, who := range byAction {
+			said[string(action)] = who
+		}
+		speaks[kind] = said
+	}
+	root["meta"] = map[string]any{"packs": packs, "rules": rules, "needs": needs, "speaks": speaks}
 }
 
 // actionsOf finds the actions that a rule is for: its body names them as
 // input.action == "…" or input.action in {"…"}. A rule that names none is for
-// every action with an artifact.
+// every action with an artifact, as far as facts go.
 func actionsOf(rule *ast.Rule) []policy.Action {
+	if named, ok := namedActions(rule); ok {
+		return named
+	}
+	return withArtifact
+}
+
+// namedActions reports false for a rule that may be about any action: one whose
+// body does not name the action by itself, or that evaluates with another input.
+func namedActions(rule *ast.Rule) ([]policy.Action, bool) {
 	for _, expr := range rule.Body {
-		if expr.Negated || !expr.IsCall() {
+		if expr.Negated || len(expr.With) > 0 || !expr.IsCall() {
 			continue
 		}
 		terms := expr.Operands()
@@ -242,18 +292,18 @@ func actionsOf(rule *ast.Rule) []policy.Action {
 		case "equal", "eq", "assign":
 			for i, t := range terms {
 				if s, ok := terms[1-i].Value.(ast.String); ok && isAction(t) {
-					return []policy.Action{policy.Action(s)}
+					return []policy.Action{policy.Action(s)}, true
 				}
 			}
 		case "internal.member_2":
 			if isAction(terms[0]) {
 				if named, ok := constants(terms[1].Value); ok {
-					return named
+					return named, true
 				}
 			}
 		}
 	}
-	return withArtifact
+	return nil, false
 }
 
 func isAction(t *ast.Term) bool {

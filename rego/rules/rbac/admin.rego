@@ -10,19 +10,36 @@ package bondgate.rules.rbac
 #   severity: high
 #   remediation: Ask an administrator to do it.
 #   waivable: false
-deny contains {"code": "rbac.admin", "term": term, "msg": msg} if {
-	input.action in {"admin.api", "decision.read"}
+deny contains {"code": "rbac.admin", "term": called, "msg": msg} if {
+	input.action == "admin.api"
 	known
-	not may_manage
-	term := concat(":", [object.get(input, ["admin", "resource"], "?"), object.get(input, ["admin", "verb"], "?")])
-	msg := sprintf("%s may not do %s %s", [who, input.action, term])
+	not permitted
+	msg := sprintf("%s may not do %s", [who, called])
+}
+
+default called := "unnamed"
+
+# The call as people write it.
+called := concat(":", [input.admin.resource, input.admin.verb])
+
+deny contains {"code": "rbac.admin", "term": "decision.read", "msg": msg} if {
+	input.action == "decision.read"
+	known
+	not permitted
+	msg := sprintf("%s may read decisions about themselves only", [who])
 }
 
 reading := {"read", "list", "get", "show"}
 
 may_manage if {
-	held.admin
+	input.action == "admin.api"
+	has("admin")
 	not forbidden_auto
+}
+
+may_manage if {
+	input.action == "decision.read"
+	has("admin")
 }
 
 # A push into a project that nobody made asks to make it. Whose pushes may do so
@@ -66,7 +83,7 @@ may_manage if {
 
 may_manage if {
 	input.action == "admin.api"
-	held.list
+	has("list")
 	input.project.exists == true
 	input.admin.resource == "project"
 	input.admin.verb in {"read", "get", "show"}
@@ -95,7 +112,7 @@ may_manage if {
 
 manages_project if {
 	input.project.exists == true
-	held.manage
+	has("manage")
 }
 
 # A member that an administrator of this project may make or take away.

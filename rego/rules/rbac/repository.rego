@@ -27,37 +27,22 @@ wanted := "pull" if {
 	input.repository != null
 } else := wanted_by_action[input.action]
 
-may if held[wanted]
+# Everything that this pack allows. What is not here is refused, by one of the
+# rules below or by the last of them.
+permitted if has(wanted)
 
-# METADATA
-# title: The action wants a right that the subject does not have here
-# description: Rights come from roles in the project; a public project gives everybody the right to pull.
-# custom:
-#   code: rbac.right
-#   severity: high
-#   remediation: Ask an administrator of the project for a role that has the right.
-#   waivable: false
-deny contains {"code": "rbac.right", "term": wanted, "msg": msg} if {
-	wanted
-	not may
+permitted if {
+	not wanted
+	input.action in open_to_known
 	known
-	msg := sprintf("%s may not %s %s: it wants the right to %s", [who, input.action, where, wanted])
 }
 
-# METADATA
-# title: An action that wants a right was asked for without signing in
-# description: Only public projects are open to anonymous clients, and only to pull.
-# custom:
-#   code: rbac.anonymous
-#   severity: high
-#   remediation: Sign in with an account that has a role in the project.
-#   waivable: false
-deny contains {"code": "rbac.anonymous", "term": input.action, "msg": msg} if {
-	not may
-	not token_for_anybody
-	input.subject.anonymous == true
-	msg := sprintf("%s wants somebody who signed in: %s", [where, input.action])
-}
+permitted if may_manage
+
+permitted if token_for_anybody
+
+# What everybody may do who signed in.
+open_to_known := {"registry.ping", "session.login", "token.issue", "catalog.list"}
 
 # METADATA
 # title: The account is disabled
@@ -68,8 +53,22 @@ deny contains {"code": "rbac.anonymous", "term": input.action, "msg": msg} if {
 #   remediation: Ask an administrator of the system to enable the account.
 #   waivable: false
 deny contains {"code": "rbac.disabled", "msg": msg} if {
-	not input.subject.disabled == false
+	input.subject.disabled == true
 	msg := sprintf("the account %s is disabled", [who])
+}
+
+# METADATA
+# title: An action that wants a right was asked for without signing in
+# description: Only public projects are open to anonymous clients, and only to pull.
+# custom:
+#   code: rbac.anonymous
+#   severity: high
+#   remediation: Sign in with an account that has a role in the project.
+#   waivable: false
+deny contains {"code": "rbac.anonymous", "term": action_name, "msg": msg} if {
+	input.subject.anonymous == true
+	not permitted
+	msg := sprintf("%s wants somebody who signed in: %s", [where, action_name])
 }
 
 # METADATA
@@ -87,19 +86,35 @@ deny contains {"code": "rbac.mount_source", "msg": msg} if {
 }
 
 # METADATA
-# title: An action that no role has a right for
-# description: What is not in the list of actions is allowed to nobody.
+# title: The action wants a right that the subject does not have here
+# description: >-
+#   Rights come from roles in the project; a public project gives everybody the
+#   right to pull. What no right is named for is allowed to nobody.
 # custom:
-#   code: rbac.action
+#   code: rbac.right
 #   severity: high
+#   remediation: Ask an administrator of the project for a role that has the right.
 #   waivable: false
-deny contains {"code": "rbac.action", "term": action, "msg": msg} if {
-	not wanted
-	not input.action in open_to_known
-	not input.action in {"admin.api", "decision.read"}
-	action := object.get(input, "action", "")
-	msg := sprintf("no role may do %q", [action])
+deny contains {"code": "rbac.right", "term": wanted_name, "msg": msg} if {
+	not permitted
+	not told_otherwise
+	msg := sprintf("%s may not %s %s: it wants the right to %s", [who, action_name, where, wanted_name])
 }
 
-# What everybody may do who signed in.
-open_to_known := {"registry.ping", "session.login", "token.issue", "catalog.list"}
+# Refusals that a rule of their own puts into words.
+told_otherwise if input.subject.disabled == true
+
+told_otherwise if input.subject.anonymous == true
+
+told_otherwise if {
+	known
+	input.action in {"admin.api", "decision.read"}
+}
+
+default wanted_name := "do what nobody may"
+
+wanted_name := wanted
+
+default action_name := "an unnamed action"
+
+action_name := input.action

@@ -19,21 +19,24 @@ public_rights_known := {"pull", "list"}
 # The roles that may be given to somebody in a project.
 project_roles := {role | some role, _ in rights; role != "admin"}
 
-held contains right if {
+# Whether the subject has a right in the project of the request. Nobody who is
+# disabled has one.
+has(right) if {
 	input.subject.disabled == false
 	some role in input.subject.roles
-	some right in rights[role]
+	rights[role][right]
 }
 
-held contains right if {
+has(right) if {
 	public
-	some right in public_rights
+	input.subject.disabled == false
+	public_rights[right]
 }
 
-held contains right if {
+has(right) if {
 	public
 	known
-	some right in public_rights_known
+	public_rights_known[right]
 }
 
 public if {
