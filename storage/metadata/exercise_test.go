@@ -3,6 +3,7 @@ package metadata
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +16,33 @@ import (
 // database of its own; opening it again is another replica.
 func exercise(t *testing.T, database func(t *testing.T) (open func() *Store)) {
 	for name, part := range map[string]func(t *testing.T, open func() *Store){
-		"a push is read back whole": pushIsReadBack,
+		"a push is read back whole":                                   pushIsReadBack,
+		"a second push of a digest keeps the first's time and author": pushAgain,
+		"a tag moves only from where the pusher saw it":               tagsCompareAndSwap,
+		"of many pushes of one tag exactly one wins":                  oneWinner,
+		"many pushes at once are all there":                           manyPushes,
+		"a push that fails leaves nothing":                            failedPush,
+		"parents, referrers and tags follow their pushes":             derivedFacts,
+		"a deleted manifest takes its tags and leaves its referrers":  deletions,
+		"a deleted tag leaves its manifest":                           tagDeletion,
+		"blobs are known by all their names":                          blobNames,
+		"the manifests of a blob come latest first":                   manifestsOfBlob,
+		"lists are paged by key in byte order":                        paging,
+		"workspaces do not meet":                                      workspaces,
+		"a rebuild replaces a repository":                             rebuilding,
+		"users are kept, and one administrator is":                    users,
+		"of two administrators who disable each other one stays":      lastAdmins,
+		"members have their roles from the next view on":              members,
+		"projects are made once and updated":                          projects,
+		"waivers match what they are for until they expire":           waivers,
+		"secrets are kept once":                                       secrets,
+		"a view does not change":                                      viewsAreImmutable,
+		"everything is there after opening again":                     reopening,
+		"a replica learns of people and projects":                     replicaDirectory,
+		"a replica learns of pushes":                                  replicaIndex,
+		"readers never install what a push made stale":                staleReaders,
+		"a caller who has left is told so":                            cancelled,
+		"a closed store is unavailable":                               closedStore,
 	} {
 		t.Run(name, func(t *testing.T) { part(t, database(t)) })
 	}
@@ -40,24 +67,8 @@ func image(name string) *policy.Artifact {
 	}
 }
 
-func pushIsReadBack(t *testing.T, open func() *Store) {
-	s := open()
-	ctx := t.Context()
-	a := image("one")
-	a.Aliases = []digest.Digest{digest.SHA512.FromString("one")}
-	must(t, s.Push(ctx, a, []policy.TagMove{{Tag: "v1"}, {Tag: "latest"}}))
-	for _, d := range []digest.Digest{a.Digest, a.Aliases[0]} {
-		got, err := s.Artifact(ctx, repo, d)
-		must(t, err)
-		same(t, fmt.Sprint(got.Digest, got.Tags, got.PushedBy, got.PushedAt.Equal(a.PushedAt), got.Repository, got.Aliases, got.Config.User),
-			fmt.Sprint(a.Digest, []string{"latest", "v1"}, "alice", true, repo, a.Aliases, "root"))
-	}
-	d, err := s.ResolveTag(ctx, repo, "v1")
-	must(t, err)
-	same(t, d, a.Digest)
-	_, err = s.ResolveTag(ctx, repo, "v2")
-	is(t, err, policy.ErrNotFound)
-}
+// text writes values with a space between any two.
+func text(values ...any) string { return strings.TrimSuffix(fmt.Sprintln(values...), "\n") }
 
 func must(t testing.TB, err error) {
 	t.Helper()

@@ -23,6 +23,18 @@ func TestPostgreSQL(t *testing.T) {
 	})
 }
 
+// both runs a test on each database that is installed.
+func both(t *testing.T, test func(t *testing.T, open func() *Store)) {
+	t.Run("SQLite", func(t *testing.T) {
+		dsn := "sqlite:" + filepath.Join(t.TempDir(), "bondgate.db")
+		test(t, func() *Store { return open(t, Config{DSN: dsn}) })
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		dsn := metadatatest.PostgreSQL(t)
+		test(t, func() *Store { return open(t, Config{DSN: dsn}) })
+	})
+}
+
 func open(t testing.TB, cfg Config) *Store {
 	t.Helper()
 	s, err := Open(context.Background(), cfg)

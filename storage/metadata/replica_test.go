@@ -1,0 +1,97 @@
+package metadata
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/bondgate/bondgate/policy"
+)
+
+// eventually polls: how long a replica takes is not what is tested.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+func replicaDirectory(t *testing.T, open func() *Store) {
+	a, b, ctx := open(), open(), t.Context()
+	must(t, a.CreateUser(ctx, User{Name: "alice"}, ""))
+	must(t, a.CreateProject(ctx, policy.Project{Name: "payments"}))
+	must(t, a.SetMember(ctx, Member{Project: "payments", Name: "alice", Role: "guest"}))
+	must(t, a.PutWaiver(ctx, policy.Waiver{ID: "w", Rule: "r", Owner: "o", Expires: time.Now().Add(time.Hour)}))
+	eventually(t, "the member and the waiver are seen", func() bool {
+		return rolesOf(t, b, local("alice"), "payments") == "[guest] false" &&
+			len(viewOf(t, b).Waivers(repo, "", time.Now())) == 1
+	})
+	revision := viewOf(t, b).Revision()
+	must(t, a.AddSecret(ctx, Secret{Kind: "token", ID: "1", Data: []byte{1}}))
+	eventually(t, "a new secret shows in the revision", func() bool { return viewOf(t, b).Revision() > revision })
+	must(t, b.RemoveMember(ctx, Member{Project: "payments", Name: "alice"}))
+	same(t, rolesOf(t, b, local("alice"), "payments"), "[] false")
+	eventually(t, "the removal is seen", func() bool { return rolesOf(t, a, local("alice"), "payments") == "[] false" })
+}
+
+func replicaIndex(t *testing.T, open func() *Store) {
+	a, b, ctx := open(), open(), t.Context()
+	one, two := image("one"), image("two")
+	must(t, a.Push(ctx, one, []policy.TagMove{{Tag: "v1"}}))
+	for _, s := range []*Store{a, b} {
+		warm(t, s, one.Digest, "v1")
+	}
+	must(t, b.Push(ctx, two, []policy.TagMove{{Tag: "v1", From: one.Digest}}))
+	tagIs(t, b, "v1", two.Digest)
+	eventually(t, "the move is seen", func() bool {
+		d, err := a.ResolveTag(ctx, repo, "v1")
+		must(t, err)
+		got, err := a.Artifact(ctx, repo, one.Digest)
+		must(t, err)
+		list, err := a.BlobManifests(ctx, repo, dig("base"), 8)
+		must(t, err)
+		return d == two.Digest && len(got.Tags) == 0 && len(list) == 2
+	})
+	_, err := a.DeleteManifest(ctx, repo, two.Digest)
+	must(t, err)
+	eventually(t, "the deletion is seen", func() bool {
+		_, err := b.ResolveTag(ctx, repo, "v1")
+		return err != nil
+	})
+}
+
+// TestReplicasMissNoChange changes from two replicas at once: on PostgreSQL rows of changes
+// appear out of order, and none may be missed.
+func TestReplicasMissNoChange(t *testing.T) {
+	both(t, func(t *testing.T, open func() *Store) {
+		a, b, watcher, ctx := open(), open(), open(), t.Context()
+		const each = 60
+		done := make(chan error, 2)
+		for i, s := range []*Store{a, b} {
+			go func() {
+				for n := range each {
+					if err := s.CreateProject(ctx, policy.Project{Name: fmt.Sprintf("p%d-%d", i, n)}); err != nil {
+						done <- err
+						return
+					}
+				}
+				done <- nil
+			}()
+		}
+		must(t, <-done)
+		must(t, <-done)
+		eventually(t, "every project is seen everywhere", func() bool {
+			for _, s := range []*Store{a, b, watcher} {
+				v := viewOf(t, s)
+				for i := range 2 * each {
+					if _, ok := v.Project("", fmt.Sprintf("p%d-%d", i%2, i/2)); !ok {
+						return false
+					}
+				}
+			}
+			return true
+		})
+	})
+}
