@@ -23,3 +23,11 @@ func TestTheShippedBundleCompiles(t *testing.T) {
 	})
 	t.Logf("%+v %v", d, err)
 }
+
+func BenchmarkCompile(b *testing.B) {
+	for b.Loop() {
+		if _, err := bundle.Compile(b.Context(), "", opa.Limits{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

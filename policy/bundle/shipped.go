@@ -3,6 +3,8 @@ package bundle
 import (
 	"fmt"
 	"io/fs"
+	"path"
+	"strings"
 
 	"github.com/bondgate/bondgate/policy/opa"
 	"github.com/bondgate/bondgate/rego"
@@ -30,4 +32,22 @@ func shipped() ([]opa.File, []byte, error) {
 		return nil, nil, fmt.Errorf("read the shipped capabilities: %w", err)
 	}
 	return files, caps, nil
+}
+
+// shippedSchemas are the schemas of the input, by action.
+func shippedSchemas() (map[string][]byte, error) {
+	const dir, ext = "schemas/input", ".jsonschema"
+	entries, err := fs.ReadDir(rego.FS, dir)
+	if err != nil {
+		return nil, fmt.Errorf("read the shipped schemas: %w", err)
+	}
+	out := make(map[string][]byte, len(entries))
+	for _, e := range entries {
+		data, err := fs.ReadFile(rego.FS, path.Join(dir, e.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("read the shipped schemas: %w", err)
+		}
+		out[strings.TrimSuffix(e.Name(), ext)] = data
+	}
+	return out, nil
 }

@@ -25,6 +25,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bondgate/bondgate/policy"
 	"github.com/bondgate/bondgate/policy/opa"
 )
@@ -43,7 +45,13 @@ func Load(dir string, limits opa.Limits) (opa.Source, error) {
 		}
 		files = append(files, own...)
 	}
-	return opa.Source{Revision: revisionOf(files, caps), Files: files, Capabilities: caps, Limits: limits}, nil
+	schemas, err := shippedSchemas()
+	if err != nil {
+		return opa.Source{}, err
+	}
+	return opa.Source{
+		Revision: revisionOf(files, caps), Files: files, Capabilities: caps, Schemas: schemas, Limits: limits,
+	}, nil
 }
 
 // Compile loads and compiles in one step.
@@ -183,7 +191,8 @@ func walkFrom(root *os.Root, dir string, depth int, seen *int, visit func(name s
 }
 
 func readFile(root *os.Root, name string, left int64) ([]byte, error) {
-	f, err := root.Open(filepath.FromSlash(name))
+	// A pipe that took the place of the file would block an ordinary open.
+	f, err := root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -83,7 +83,11 @@ func compile(ctx context.Context, src Source) (*Evaluator, error) {
 
 	store := inmem.NewFromObjectWithOpts(data,
 		inmem.OptRoundTripOnWrite(false), inmem.OptReturnASTValuesOnRead(true))
-	compiler, err := compileModules(ctx, mods, caps, store)
+	schemas, err := schemaSet(src.Schemas)
+	if err != nil {
+		return nil, err
+	}
+	compiler, err := compileModules(ctx, mods, caps, schemas, store)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +112,7 @@ func compile(ctx context.Context, src Source) (*Evaluator, error) {
 	}, nil
 }
 
-func compileModules(ctx context.Context, mods modules, caps *ast.Capabilities, store storage.Store) (*ast.Compiler, error) {
+func compileModules(ctx context.Context, mods modules, caps *ast.Capabilities, schemas *ast.SchemaSet, store storage.Store) (*ast.Compiler, error) {
 	txn, err := store.NewTransaction(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open policy data: %w", err)
@@ -116,12 +120,26 @@ func compileModules(ctx context.Context, mods modules, caps *ast.Capabilities, s
 	defer store.Abort(ctx, txn)
 	compiler := ast.NewCompiler().
 		WithCapabilities(caps).
+		WithSchemas(schemas).
+		WithUseTypeCheckAnnotations(true).
 		WithPathConflictsCheck(storage.NonEmpty(ctx, store, txn))
 	compiler.Compile(mods.byName())
 	if compiler.Failed() {
 		return nil, fmt.Errorf("compile policy: %w: %w", compiler.Errors, policy.ErrInvalid)
 	}
 	return compiler, nil
+}
+
+func schemaSet(schemas map[string][]byte) (*ast.SchemaSet, error) {
+	set := ast.NewSchemaSet()
+	for action, raw := range schemas {
+		var schema any
+		if err := json.Unmarshal(raw, &schema); err != nil {
+			return nil, fmt.Errorf("schema of %s: %w: %w", action, err, policy.ErrInvalid)
+		}
+		set.Put(ast.SchemaRootRef.Append(ast.StringTerm("input")).Append(ast.StringTerm(action)), schema)
+	}
+	return set, nil
 }
 
 // module is a parsed file with its place.

@@ -38,6 +38,10 @@ type Source struct {
 	Files    []File
 	// Capabilities is OPA's list (JSON) of the builtins that rules may call.
 	Capabilities []byte
+	// Schemas are JSON Schemas of the input, by action. A rule that names one in
+	// its METADATA (schema.input["<action>"]) is refused when it reads a field
+	// that the schema does not have.
+	Schemas map[string][]byte
 	// Limits bound what is compiled; zero fields have defaults.
 	Limits Limits
 }

@@ -1,0 +1,261 @@
+package bundle
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/bondgate/bondgate/policy"
+	"github.com/bondgate/bondgate/policy/opa"
+)
+
+// FolderConfig says where an author's policy lies.
+type FolderConfig struct {
+	// Dir is the author's folder; empty for the shipped policy alone.
+	Dir string
+	// Limits bound the folder; zero fields have defaults.
+	Limits opa.Limits
+	// Log is told of reloads and of broken edits; silence when nil.
+	Log *slog.Logger
+	// OnReload is told of every change of the status, after it took effect. It is
+	// called from one goroutine at a time and must be quick. Optional.
+	OnReload func(Status)
+	// Poll is how often the folder is looked at besides being watched; 500 ms.
+	Poll time.Duration
+}
+
+// Status is what is in force, and what is wrong with the folder since.
+type Status struct {
+	// Revision names the bundle in force.
+	Revision string
+	// LoadedAt is when it came into force.
+	LoadedAt time.Time
+	// Err says why what lies in the folder now is not in force; empty when it is.
+	Err string
+}
+
+// Folder is policy from the gateway itself and from a folder. It implements
+// [policy.Bundles].
+type Folder struct {
+	cfg     FolderConfig
+	current atomic.Pointer[loaded]
+	stop    context.CancelFunc
+	done    chan struct{}
+	closing sync.Once
+
+	// Of the watching goroutine only.
+	seen     string
+	rejected string
+}
+
+// loaded is one revision in force with the status to tell of it.
+type loaded struct {
+	evaluator *opa.Evaluator
+	status    Status
+}
+
+var _ policy.Bundles = (*Folder)(nil)
+
+const (
+	defaultPoll = 500 * time.Millisecond
+	// settle is how long a folder must be quiet before it is read: editors write
+	// in several steps.
+	settle = 40 * time.Millisecond
+	// rereadEvery is every how many polls the contents are read although no size
+	// and no date changed.
+	rereadEvery = 20
+)
+
+// NewFolder compiles the policy and begins to watch the folder. A folder that is
+// broken at the start is an error: there is no last good revision to stand on.
+// The context bounds the first compilation; [Folder.Close] ends the watching.
+func NewFolder(ctx context.Context, cfg FolderConfig) (*Folder, error) {
+	if cfg.Poll <= 0 {
+		cfg.Poll = defaultPoll
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	f := &Folder{cfg: cfg, done: make(chan struct{})}
+	var err error
+	if cfg.Dir != "" {
+		if f.seen, err = fingerprint(cfg.Dir); err != nil {
+			return nil, fmt.Errorf("look at the policy folder %s: %w", cfg.Dir, err)
+		}
+	}
+	src, err := Load(cfg.Dir, cfg.Limits)
+	if err != nil {
+		return nil, err
+	}
+	ev, err := opa.Compile(ctx, src)
+	if err != nil {
+		return nil, fmt.Errorf("policy at the start: %w", err)
+	}
+	f.current.Store(&loaded{evaluator: ev, status: Status{Revision: ev.Revision(), LoadedAt: time.Now()}})
+
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	f.stop = stop
+	if cfg.Dir == "" {
+		close(f.done)
+		return f, nil
+	}
+	go f.watch(watching)
+	return f, nil
+}
+
+// Current is the revision in force.
+func (f *Folder) Current() (policy.Evaluator, error) {
+	now := f.current.Load()
+	if now == nil {
+		return nil, fmt.Errorf("no policy is loaded: %w", policy.ErrUnavailable)
+	}
+	return now.evaluator, nil
+}
+
+// Status tells what is in force and whether the folder holds something else.
+func (f *Folder) Status() Status { return f.current.Load().status }
+
+// Close ends the watching; what is in force stays so.
+func (f *Folder) Close() error {
+	f.closing.Do(f.stop)
+	<-f.done
+	return nil
+}
+
+// watch waits for changes until ctx ends. Events make it quick and the poll makes
+// it sure: a network file system tells nobody of its changes.
+func (f *Folder) watch(ctx context.Context) {
+	defer close(f.done)
+	var events <-chan fsnotify.Event
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		f.cfg.Log.Warn("policy folder is polled only", "dir", f.cfg.Dir, "error", err)
+	} else {
+		defer watcher.Close()
+		events = watcher.Events
+		f.addFolders(watcher)
+	}
+	poll := time.NewTicker(f.cfg.Poll)
+	defer poll.Stop()
+	quiet := time.NewTimer(time.Hour)
+	quiet.Stop()
+	defer quiet.Stop()
+	for polls := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case _, open := <-events:
+			if !open {
+				events = nil
+				continue
+			}
+			quiet.Reset(settle)
+			continue
+		case <-quiet.C:
+			f.look(ctx, true)
+		case <-poll.C:
+			polls++
+			f.look(ctx, polls%rereadEvery == 0)
+		}
+		if watcher != nil {
+			f.addFolders(watcher)
+		}
+	}
+}
+
+// addFolders watches the folder and those in it; adding one twice does nothing.
+// What cannot be watched is polled.
+func (f *Folder) addFolders(w *fsnotify.Watcher) {
+	dirs, err := folders(f.cfg.Dir)
+	if err != nil {
+		return
+	}
+	watched := map[string]bool{}
+	for _, d := range w.WatchList() {
+		watched[d] = true
+	}
+	for _, d := range dirs {
+		if !watched[d] {
+			_ = w.Add(d)
+		}
+	}
+}
+
+// look reads the folder when it changed (or when read is set) and puts it in
+// force when it is good. Each thing that is wrong is told once.
+func (f *Folder) look(ctx context.Context, read bool) {
+	before, err := fingerprint(f.cfg.Dir)
+	if err != nil {
+		f.reject(err.Error(), err)
+		return
+	}
+	if before == f.seen && !read && f.rejected == "" {
+		return
+	}
+	src, err := Load(f.cfg.Dir, f.cfg.Limits)
+	if err != nil {
+		f.reject(err.Error(), err)
+		return
+	}
+	// What changed while it was read may be half of an edit.
+	if after, err := fingerprint(f.cfg.Dir); err != nil || after != before {
+		return
+	}
+	f.seen = before
+	now := f.current.Load()
+	if src.Revision == now.status.Revision {
+		f.accept(now.evaluator, now.status.LoadedAt)
+		return
+	}
+	if src.Revision == f.rejected {
+		return
+	}
+	ev, err := opa.Compile(ctx, src)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		f.reject(src.Revision, err)
+	default:
+		f.accept(ev, time.Now())
+	}
+}
+
+// accept puts a revision in force. One that is in force already ends an error:
+// the edit was taken back.
+func (f *Folder) accept(ev *opa.Evaluator, at time.Time) {
+	f.rejected = ""
+	old := f.current.Load().status
+	status := Status{Revision: ev.Revision(), LoadedAt: at}
+	if old == status {
+		return
+	}
+	f.current.Store(&loaded{evaluator: ev, status: status})
+	f.cfg.Log.Info("policy is in force", "revision", status.Revision, "dir", f.cfg.Dir)
+	f.tell(status)
+}
+
+// reject keeps the last good revision and says so, once for each cause.
+func (f *Folder) reject(cause string, err error) {
+	if f.rejected == cause {
+		return
+	}
+	f.rejected = cause
+	now := f.current.Load()
+	status := now.status
+	status.Err = err.Error()
+	f.current.Store(&loaded{evaluator: now.evaluator, status: status})
+	f.cfg.Log.Error("policy folder is broken, the last good policy stays in force",
+		"dir", f.cfg.Dir, "revision", status.Revision, "error", err)
+	f.tell(status)
+}
+
+func (f *Folder) tell(s Status) {
+	if f.cfg.OnReload != nil {
+		f.cfg.OnReload(s)
+	}
+}
