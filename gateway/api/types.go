@@ -155,6 +155,7 @@ type Status struct {
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
 	Listen  string    `json:"listen"`
+	PID     int       `json:"pid"`
 	// Parts are the parts that readiness depends on, by name: "ok" or what is wrong.
 	Parts map[string]string `json:"parts"`
 	// Revision names the bundle in force.
