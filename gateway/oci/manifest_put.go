@@ -1,0 +1,339 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/bondgate/bondgate/gateway/errcode"
+	"github.com/bondgate/bondgate/gateway/oci/manifest"
+	"github.com/bondgate/bondgate/gateway/ociroute"
+	"github.com/bondgate/bondgate/policy"
+)
+
+// push is a manifest on its way in.
+type push struct {
+	artifact *policy.Artifact
+	body     []byte
+	// named is the digest that the client knows it by.
+	named digest.Digest
+	// tags are those to set; params says that they came as parameters.
+	tags   []string
+	params bool
+}
+
+// putManifest serves PUT of a manifest, by tag or by digest with tags.
+func (p *Protocol) putManifest(ctx context.Context, c *call) error {
+	if err := c.carries(policy.ManifestPush); err != nil {
+		return err
+	}
+	if err := p.ensureProject(ctx, c); err != nil {
+		return err
+	}
+	if err := p.mayBegin(ctx, c); err != nil {
+		return err
+	}
+	in, err := p.readPush(c)
+	if err != nil {
+		return err
+	}
+	if err := p.learn(ctx, c, in); err != nil {
+		return err
+	}
+	for range attempts {
+		err := p.tryPush(ctx, c, in)
+		if errors.Is(err, policy.ErrConflict) {
+			continue // a tag moved since it was judged: judge what is there now
+		}
+		if err != nil {
+			return err
+		}
+		c.pushed(in)
+		return nil
+	}
+	return contended()
+}
+
+// mayBegin keeps who may not push here at all from having a manifest read into
+// memory. A token that carries push was decided about when it was issued.
+func (p *Protocol) mayBegin(ctx context.Context, c *call) error {
+	if c.caller.Scoped {
+		return nil
+	}
+	req := c.request(policy.ManifestPush)
+	req.Purpose = policy.Inspect
+	req.Reference = policy.Reference{Kind: policy.ByDigest, Value: c.route.Digest}
+	if c.route.Kind == ociroute.ManifestByTag {
+		req.Reference = policy.Reference{Kind: policy.ByTag, Value: c.route.Tag}
+	}
+	return p.decide(ctx, c, req, nil)
+}
+
+// readPush reads the body and everything that follows from the request alone.
+func (p *Protocol) readPush(c *call) (*push, error) {
+	in := &push{}
+	if c.route.Kind == ociroute.ManifestByTag {
+		in.tags = []string{c.route.Tag}
+	} else {
+		in.params = true
+		for _, tag := range c.route.Values("tag") {
+			if !ociroute.ValidTag(tag) {
+				return nil, errcode.New(errcode.TagInvalid, "a tag is not valid")
+			}
+			if !slices.Contains(in.tags, tag) {
+				in.tags = append(in.tags, tag)
+			}
+		}
+		if len(in.tags) > p.limits.Tags {
+			return nil, errcode.New(errcode.TooLarge, "too many tags in one push").WithStatus(http.StatusRequestURITooLong)
+		}
+	}
+	tooLarge := errcode.New(errcode.TooLarge, "the manifest is larger than 4 MiB")
+	if c.r.ContentLength > manifest.MaxSize {
+		return nil, tooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, manifest.MaxSize))
+	if err != nil {
+		var limit *http.MaxBytesError
+		if errors.As(err, &limit) {
+			return nil, tooLarge.Because(err)
+		}
+		return nil, errcode.New(errcode.SizeInvalid, "the body ended early").Because(err)
+	}
+	m, err := manifest.Parse(c.r.Header.Get("Content-Type"), body)
+	if err != nil {
+		return nil, invalidManifest(err)
+	}
+	in.body, in.artifact, in.named = body, m.Artifact, m.Artifact.Digest
+	in.artifact.Repository = c.repo
+	if d := c.digest(); d != "" {
+		if d.Algorithm().FromBytes(body) != d {
+			return nil, errcode.New(errcode.DigestInvalid, "the manifest does not match its digest")
+		}
+		in.named = d
+		if d != in.artifact.Digest {
+			in.artifact.Aliases = []digest.Digest{d}
+		}
+	}
+	for d := range m.External {
+		in.artifact.Missing = append(in.artifact.Missing, d)
+	}
+	return in, nil
+}
+
+func invalidManifest(err error) error {
+	if errors.Is(err, policy.ErrTooLarge) {
+		return err
+	}
+	return errcode.New(errcode.ManifestInvalid, "the manifest is not valid: "+cause(err)).Because(err)
+}
+
+// cause is what a parser said, without the class behind it.
+func cause(err error) string {
+	text, class := err.Error(), ": "+policy.ErrInvalid.Error()
+	if len(text) > len(class) && text[len(text)-len(class):] == class {
+		return text[:len(text)-len(class)]
+	}
+	return text
+}
+
+// learn completes the artifact with what the repository knows: the image's
+// configuration, what is missing, and what is there of it already.
+func (p *Protocol) learn(ctx context.Context, c *call, in *push) error {
+	a := in.artifact
+	external := a.Missing
+	a.Missing = nil
+	if err := p.learnBlobs(ctx, c, a, external); err != nil {
+		return err
+	}
+	for _, child := range a.Manifests {
+		if _, err := p.index.Artifact(ctx, c.repo, child.Digest); errors.Is(err, policy.ErrNotFound) {
+			a.Missing = append(a.Missing, child.Digest)
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := p.countReferrers(ctx, c, a); err != nil {
+		return err
+	}
+	a.PushedAt, a.PushedBy = p.now().UTC(), c.caller.Principal.ID
+	return nil
+}
+
+func (p *Protocol) learnBlobs(ctx context.Context, c *call, a *policy.Artifact, external []digest.Digest) error {
+	for i := range a.Layers {
+		if _, err := p.learnBlob(ctx, c, a, a.Layers[i], slices.Contains(external, a.Layers[i].Digest)); err != nil {
+			return err
+		}
+	}
+	if a.ConfigBlob == nil {
+		return nil
+	}
+	canonical, err := p.learnBlob(ctx, c, a, *a.ConfigBlob, false)
+	if err != nil || canonical == "" || a.Role != policy.RoleImage {
+		return err
+	}
+	config, err := p.readConfig(ctx, c.repo, canonical)
+	if errors.Is(err, policy.ErrInvalid) || errors.Is(err, policy.ErrTooLarge) {
+		if manifest.IsImageConfig(a.ConfigBlob.MediaType) {
+			return errcode.New(errcode.ManifestInvalid, "the image's configuration is not valid: "+cause(err)).Because(err)
+		}
+		return nil // an image by its layers, configured in a way that nobody defined
+	}
+	if err != nil {
+		return missingBlob(err)
+	}
+	a.Config = config
+	return nil
+}
+
+// learnBlob looks whether a blob is there, and is as large as is said. canonical
+// is empty for one that is not there.
+func (p *Protocol) learnBlob(ctx context.Context, c *call, a *policy.Artifact, d policy.Descriptor, external bool) (canonical digest.Digest, err error) {
+	canonical, size, err := p.index.Blob(ctx, c.repo, d.Digest)
+	switch {
+	case errors.Is(err, policy.ErrNotFound):
+		if !external && !slices.Contains(a.Missing, d.Digest) {
+			a.Missing = append(a.Missing, d.Digest)
+		}
+		return "", nil
+	case err != nil:
+		return "", err
+	case size != d.Size:
+		return "", errcode.New(errcode.ManifestInvalid, "the manifest is not valid: the size of "+string(d.Digest)+" is not that of the blob")
+	}
+	return canonical, nil
+}
+
+func (p *Protocol) readConfig(ctx context.Context, repo policy.Repository, d digest.Digest) (*policy.ImageConfig, error) {
+	file, size, err := p.engine.OpenBlob(ctx, repo, d)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // nothing was written to it
+	raw, err := io.ReadAll(io.LimitReader(file, min(size, manifest.MaxConfig+1)))
+	if err != nil {
+		return nil, err
+	}
+	return manifest.ParseConfig(raw)
+}
+
+// countReferrers bounds how many manifests may refer to one subject: clients read
+// them all at once.
+func (p *Protocol) countReferrers(ctx context.Context, c *call, a *policy.Artifact) error {
+	if a.Subject == nil {
+		return nil
+	}
+	there, err := p.index.Referrers(ctx, c.repo, a.Subject.Digest)
+	if err != nil && !errors.Is(err, policy.ErrNotFound) {
+		return err
+	}
+	known := slices.ContainsFunc(there, func(d policy.Descriptor) bool { return d.Digest == a.Digest })
+	if len(there) >= p.limits.Referrers && !known {
+		return errcode.New(errcode.DeniedCode, "the subject has as many referrers as are allowed")
+	}
+	return nil
+}
+
+// tryPush judges the push as things are now, and does it if they still are. It
+// fails with policy.ErrConflict when a tag moved in between.
+func (p *Protocol) tryPush(ctx context.Context, c *call, in *push) error {
+	a, err := p.current(ctx, c, in)
+	if err != nil {
+		return err
+	}
+	moves := make([]policy.TagMove, 0, len(in.tags))
+	for _, tag := range in.tags {
+		from, err := p.index.ResolveTag(ctx, c.repo, tag)
+		if err != nil && !errors.Is(err, policy.ErrNotFound) {
+			return err
+		}
+		moves = append(moves, policy.TagMove{Tag: tag, From: from})
+	}
+	if err := p.judgePush(ctx, c, in, a, moves); err != nil {
+		return err
+	}
+	if len(a.Missing) > 0 {
+		return errcode.New(errcode.ManifestBlobUnknown, "the manifest names content that is not there: "+string(a.Missing[0]))
+	}
+	return p.store(context.WithoutCancel(ctx), c, in, a, moves)
+}
+
+// current is the artifact as it will be: with the tags that are on it already, in
+// every attempt anew.
+func (p *Protocol) current(ctx context.Context, c *call, in *push) (*policy.Artifact, error) {
+	a := *in.artifact
+	a.Tags = slices.Clone(in.tags)
+	there, err := p.index.Artifact(ctx, c.repo, a.Digest)
+	switch {
+	case errors.Is(err, policy.ErrNotFound):
+	case err != nil:
+		return nil, err
+	default:
+		a.Tags = append(a.Tags, there.Tags...)
+		a.Parents, a.Referrers = there.Parents, there.Referrers
+		for _, alias := range there.Aliases {
+			if !slices.Contains(a.Aliases, alias) {
+				a.Aliases = append(slices.Clip(a.Aliases), alias)
+			}
+		}
+	}
+	slices.Sort(a.Tags)
+	a.Tags = slices.Compact(a.Tags)
+	return a.Seal(), nil
+}
+
+// judgePush decides about every tag that is to be set, or about the digest alone.
+func (p *Protocol) judgePush(ctx context.Context, c *call, in *push, a *policy.Artifact, moves []policy.TagMove) error {
+	req := c.request(policy.ManifestPush)
+	req.Artifact = a
+	if len(moves) == 0 {
+		req.Reference = policy.Reference{Kind: policy.ByDigest, Value: string(in.named)}
+		return p.decide(ctx, c, req, nil)
+	}
+	for _, m := range moves {
+		req.Reference = policy.Reference{Kind: policy.ByTag, Value: m.Tag, Current: m.From}
+		if err := p.decide(ctx, c, req, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// store writes the manifest, then the index, then the links of the tags. Before
+// the index knows it the manifest is not served; after that it wholly is.
+func (p *Protocol) store(ctx context.Context, c *call, in *push, a *policy.Artifact, moves []policy.TagMove) error {
+	release := p.locks.hold(c.repo, append([]string{string(a.Digest)}, in.tags...)...)
+	defer release()
+	if err := p.engine.PutManifest(ctx, c.repo, a.Digest, a.MediaType, in.body); err != nil {
+		return err
+	}
+	if err := p.index.Push(ctx, a, moves); err != nil {
+		return err
+	}
+	for _, tag := range in.tags {
+		if err := p.engine.Tag(ctx, c.repo, tag, a.Digest); err != nil {
+			return err
+		}
+	}
+	p.bodies.keep(a, c.repo, newBody(a, in.body))
+	return nil
+}
+
+// pushed is the answer to a push that is stored.
+func (c *call) pushed(in *push) {
+	h := c.w.Header()
+	if in.artifact.Subject != nil {
+		h["Oci-Subject"] = []string{string(in.artifact.Subject.Digest)}
+	}
+	if in.params {
+		for _, tag := range in.tags {
+			h["Oci-Tag"] = append(h["Oci-Tag"], tag)
+		}
+	}
+	c.created(ociroute.ManifestPath(c.repo.Name, string(in.named)), in.named)
+}
