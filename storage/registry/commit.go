@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"crypto/sha256"
+	_ "crypto/sha512" // go-digest knows an algorithm only when it is linked
 	"errors"
 	"fmt"
 	"hash"

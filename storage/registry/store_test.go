@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	_ "crypto/sha512"
 	"errors"
 	"io"
 	"testing"
