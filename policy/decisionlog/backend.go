@@ -58,6 +58,8 @@ type backend interface {
 	// append writes a batch in one transaction. A batch that is there already,
 	// because an answer was lost, is a success.
 	append(ctx context.Context, b *batch) error
+	// settle writes down where the chain ends, if append left that for later.
+	settle(ctx context.Context) error
 	// tail answers matching rows without their inputs: newest first, or oldest
 	// first when the search asks for what came after a row.
 	tail(ctx context.Context, s search) ([]row, error)

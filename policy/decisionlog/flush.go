@@ -2,6 +2,7 @@ package decisionlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,9 +22,11 @@ func (l *Log) run() {
 			l.flush(ctx, false)
 		case <-tick.C:
 			l.flush(ctx, true)
+			l.settle(ctx)
 			l.expire(ctx)
 		case <-l.stop:
 			l.flush(ctx, true)
+			l.settle(ctx)
 			return
 		}
 	}
@@ -116,6 +119,16 @@ func (l *Log) encode(records []*policy.Record) *taken {
 	return t
 }
 
+// settle has the store write down where the chain ends. What it could not write
+// now it finds in the records when it starts.
+func (l *Log) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := l.store.settle(ctx); err != nil && l.Ready() == nil {
+		l.cfg.Logger.Warn("the end of the decisions' chain cannot be written down", "error", err)
+	}
+}
+
 // commit writes a batch, tells those who wait and keeps the state that Ready reads.
 func (l *Log) commit(ctx context.Context, t *taken) bool {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -154,7 +167,11 @@ func (l *Log) expire(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	before := today.AddDate(0, 0, -l.cfg.RetentionDays).Format(time.DateOnly)
-	if err := l.store.expire(ctx, before); err != nil {
+	err := l.store.expire(ctx, before)
+	if errors.Is(err, errReading) {
+		return // until the next tick
+	}
+	if err != nil {
 		l.expireNot = time.Now().Add(time.Minute)
 		l.cfg.Logger.Warn("old decisions cannot be dropped", "before", before, "error", err)
 		return

@@ -13,8 +13,8 @@ import (
 
 const (
 	// chunk is how many records one transaction holds at most: those that wait
-	// in Write are never behind more than that.
-	chunk = 2000
+	// in Write are never behind more than that, nor is more encoded in memory.
+	chunk = 500
 	// patience is how long one transaction may take before it counts as failed.
 	patience = 5 * time.Second
 )

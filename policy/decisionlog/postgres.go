@@ -211,7 +211,12 @@ func (p *partitions) expire(ctx context.Context, before string) error {
 }
 
 func dropDay(ctx context.Context, tx pgx.Tx, day time.Time) error {
-	if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '2s'"); err != nil {
+	// Writing waits meanwhile: a drop and a batch could otherwise wait for each
+	// other. And readers are not waited for long, because writing waits.
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(lockAppend)); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '500ms'"); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `UPDATE decision_heads h SET dropped_seq = e.seq, dropped_hash = e.hash
@@ -252,6 +257,9 @@ func daysOf(ctx context.Context, db querier) ([]time.Time, error) {
 	}
 	return all, nil
 }
+
+// settle has nothing to do: a batch is written with the end of its chain.
+func (p *partitions) settle(context.Context) error { return nil }
 
 func (p *partitions) close() error {
 	p.pool.Close()

@@ -40,6 +40,8 @@ type days struct {
 	writer    string
 	last      head
 	lastN     int64
+	settled   head // what heads.db says
+	doubt     bool // whether the batch that failed is there
 }
 
 // dayFile is the file that is written now.
@@ -50,6 +52,8 @@ type dayFile struct {
 	write *sql.DB
 	read  *sql.DB
 	facts map[hash]bool
+	// The statements of write's one connection.
+	insert, insertMany, end *sql.Stmt
 	// readers are the reads under way; the file is closed after the last.
 	readers sync.WaitGroup
 }
@@ -165,6 +169,14 @@ func (d *days) today(ctx context.Context, day string) (*dayFile, error) {
 	if err == nil {
 		f.stat, err = os.Stat(f.path)
 	}
+	for _, made := range []struct {
+		stmt **sql.Stmt
+		text string
+	}{{&f.insert, insertText(1)}, {&f.insertMany, insertText(many)}, {&f.end, endText}} {
+		if err == nil {
+			*made.stmt, err = f.write.PrepareContext(ctx, made.text)
+		}
+	}
 	if err == nil {
 		f.read, err = openFile(f.path, 4, "query_only(1)")
 	}
@@ -195,24 +207,51 @@ func (d *days) shut() {
 func (d *days) append(ctx context.Context, b *batch) error {
 	d.appending.Lock()
 	defer d.appending.Unlock()
-	if d.last != b.next {
-		if d.last != b.prev {
-			return fmt.Errorf("the chain of %s ends at %d, not at %d", b.writer, d.last.seq, b.prev.seq)
-		}
-		if err := d.insert(ctx, b); err != nil {
-			// Some failures leave a connection of no use; a new one knows nothing of them.
-			d.shut()
-			return err
-		}
-		d.last, d.lastN = b.next, d.lastN+int64(len(b.rows))
+	switch d.last {
+	case b.prev:
+	case b.next:
+		return nil
+	default:
+		return fmt.Errorf("the chain of %s ends at %d, not at %d", b.writer, d.last.seq, b.prev.seq)
 	}
-	if err := d.heads.set(ctx, b.writer, d.last, d.lastN); err != nil {
-		return fmt.Errorf("the ends of the chains: %w", err)
+	if err := d.insert(ctx, b); err != nil {
+		// Some failures leave a connection of no use; a new one knows nothing of them.
+		d.shut()
+		d.doubt = true
+		return err
 	}
+	d.last, d.lastN, d.doubt = b.next, d.lastN+int64(len(b.rows)), false
 	return nil
 }
 
-const rowColumns = "n, writer, seq, hash, id, at, workspace, project, subject, action, verdict, body, input"
+// settle keeps the end of the chain beside the day files, so that it is missed
+// when records at the end are removed.
+func (d *days) settle(ctx context.Context) error {
+	d.appending.Lock()
+	defer d.appending.Unlock()
+	if d.settled == d.last {
+		return nil
+	}
+	err := d.heads.set(ctx, d.writer, d.last, d.lastN)
+	if err == nil {
+		d.settled = d.last
+	}
+	return err
+}
+
+const (
+	rowColumns = "n, writer, seq, hash, id, at, workspace, project, subject, action, verdict, body, input"
+	columns    = 13
+	many       = 40 // rows of one statement
+
+	endText = `INSERT INTO ends (writer, n, seq, hash) VALUES (?1, ?2, ?3, ?4)
+		ON CONFLICT (writer) DO UPDATE SET n = ?2, seq = ?3, hash = ?4`
+)
+
+func insertText(rows int) string {
+	one := "(?" + strings.Repeat(",?", columns-1) + ")"
+	return "INSERT INTO records (" + rowColumns + ") VALUES " + one + strings.Repeat(","+one, rows-1)
+}
 
 func (d *days) insert(ctx context.Context, b *batch) error {
 	f, err := d.today(ctx, b.day)
@@ -224,10 +263,11 @@ func (d *days) insert(ctx context.Context, b *batch) error {
 		return err
 	}
 	defer tx.Rollback()
-	// An answer that was lost: the rows are there.
-	ends, _, err := endsOf(ctx, tx)
-	if err != nil || ends[b.writer] == b.next {
-		return err
+	if d.doubt {
+		ends, _, err := endsOf(ctx, tx)
+		if err != nil || ends[b.writer] == b.next {
+			return err // the commit's answer was lost: the rows are there
+		}
 	}
 	var added []hash
 	for _, fact := range b.facts {
@@ -239,11 +279,10 @@ func (d *days) insert(ctx context.Context, b *batch) error {
 		}
 		added = append(added, fact.digest)
 	}
-	if err := insertRows(ctx, tx, d.lastN, b.rows); err != nil {
+	if err := f.insertRows(ctx, tx, d.lastN, b.rows); err != nil {
 		return fmt.Errorf("store records: %w", err)
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO ends VALUES (?1, ?2, ?3, ?4) ON CONFLICT (writer) DO UPDATE SET n = ?2, seq = ?3, hash = ?4",
-		b.writer, d.lastN+int64(len(b.rows)), b.next.seq, b.next.hash[:])
+	_, err = tx.StmtContext(ctx, f.end).ExecContext(ctx, b.writer, d.lastN+int64(len(b.rows)), b.next.seq, b.next.hash[:])
 	if err != nil {
 		return fmt.Errorf("store the end of the chain: %w", err)
 	}
@@ -259,76 +298,24 @@ func (d *days) insert(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// insertRows writes several rows with one statement: half of the cost of a row is its call.
-func insertRows(ctx context.Context, tx *sql.Tx, n int64, rows []row) error {
-	const columns, most = 13, 50
-	one := "(?" + strings.Repeat(",?", columns-1) + ")"
-	args := make([]any, 0, columns*most)
-	var stmt *sql.Stmt
+// insertRows writes many rows with one statement: half of the cost of a row is its call.
+func (f *dayFile) insertRows(ctx context.Context, tx *sql.Tx, n int64, rows []row) error {
+	args := make([]any, 0, columns*min(many, len(rows)))
 	for len(rows) > 0 {
-		take := min(most, len(rows))
+		stmt, take := f.insert, 1
+		if len(rows) >= many {
+			stmt, take = f.insertMany, many
+		}
 		args = args[:0]
 		for i := range rows[:take] {
 			r := &rows[i]
 			n++
 			args = append(args, n, r.writer, r.seq, r.hash[:], r.id, r.at, r.workspace, r.project, r.subject, r.action, r.verdict, r.body, notNil(r.input))
 		}
-		if stmt == nil || take < most {
-			text := "INSERT INTO records (" + rowColumns + ") VALUES " + one + strings.Repeat(","+one, take-1)
-			made, err := tx.PrepareContext(ctx, text)
-			if err != nil {
-				return err
-			}
-			defer made.Close()
-			stmt = made
-		}
-		if _, err := stmt.ExecContext(ctx, args...); err != nil {
+		if _, err := tx.StmtContext(ctx, stmt).ExecContext(ctx, args...); err != nil {
 			return err
 		}
 		rows = rows[take:]
-	}
-	return nil
-}
-
-func (d *days) expire(ctx context.Context, before string) error {
-	all, err := d.list()
-	if err != nil {
-		return err
-	}
-	if !d.dropping.TryLock() {
-		return errReading // rather than to keep the flusher waiting
-	}
-	defer d.dropping.Unlock()
-	for _, day := range all {
-		if day >= before {
-			break
-		}
-		if f := d.open(); f != nil && f.day == day {
-			d.shut()
-		}
-		if err := d.drop(ctx, day); err != nil {
-			return fmt.Errorf("drop %s: %w", day, err)
-		}
-	}
-	return nil
-}
-
-func (d *days) drop(ctx context.Context, day string) error {
-	var ends map[string]head
-	err := d.inDay(ctx, day, func(db *sql.DB) (err error) {
-		ends, _, err = endsOf(ctx, db)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if err := d.heads.dropped(ctx, ends); err != nil {
-		return err
-	}
-	for _, suffix := range []string{"-wal", "-shm", ""} {
-		if err := os.Remove(d.path(day) + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
 	}
 	return nil
 }

@@ -185,7 +185,7 @@ func (d *days) newest(ctx context.Context) (int64, error) {
 func (d *days) walk(ctx context.Context, w *walker) error {
 	d.dropping.RLock()
 	defer d.dropping.RUnlock()
-	before, err := d.heads.all(ctx)
+	before, err := d.ends(ctx)
 	if err != nil {
 		return err
 	}
@@ -220,16 +220,25 @@ func (d *days) walk(ctx context.Context, w *walker) error {
 			return fmt.Errorf("%s: %w", day, err)
 		}
 	}
-	// A batch whose rows were shown has its heads once appending can be held.
-	d.appending.Lock()
-	defer d.appending.Unlock()
-	after, err := d.heads.all(ctx)
+	after, err := d.ends(ctx)
 	if err != nil {
 		return err
 	}
-	own := after[d.writer]
-	own.last = d.last
-	after[d.writer] = own
 	w.end(after)
 	return nil
+}
+
+// ends answers the ends of all chains, between two batches: a batch whose rows
+// can be read is in them.
+func (d *days) ends(ctx context.Context) (map[string]heads, error) {
+	d.appending.Lock()
+	defer d.appending.Unlock()
+	all, err := d.heads.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own := all[d.writer]
+	own.last = d.last
+	all[d.writer] = own
+	return all, nil
 }

@@ -1,0 +1,196 @@
+package decisionlog
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bondgate/bondgate/policy"
+)
+
+func openIn(t *testing.T, dir string) *Log {
+	t.Helper()
+	l, err := Open(t.Context(), Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close(context.Background()) })
+	return l
+}
+
+func TestAFullDiskMakesTheLogUnreadyUntilThereIsRoom(t *testing.T) {
+	l := openIn(t, t.TempDir())
+	mustWrite(t, l, record("d0"))
+	file := l.store.(*days).open()
+	if _, err := file.write.Exec("PRAGMA max_page_count = 1"); err != nil {
+		t.Fatal(err)
+	}
+	big := strings.Repeat("x", 1<<20)
+	err := l.Write(t.Context(), record("d1", func(r *policy.Record) {
+		r.Input = func() map[string]any { return map[string]any{"big": big} }
+	}))
+	if !errors.Is(err, policy.ErrUnavailable) || !strings.Contains(err.Error(), "full") {
+		t.Errorf("write to a full file: %v", err)
+	}
+	// The limit was the connection's: a new one has room.
+	eventually(t, "it is ready again", func() bool { return l.Ready() == nil })
+	if got := ids(tail(t, l, Query{})); got != "d1 d0" {
+		t.Errorf("kept %q", got)
+	}
+}
+
+func TestADayFileThatIsTakenAwayIsNoticedAndReported(t *testing.T) {
+	dir := t.TempDir()
+	l := openIn(t, dir)
+	mustWrite(t, l, record("d0"))
+	files, _ := filepath.Glob(filepath.Join(dir, "decisions-*"))
+	for _, f := range files {
+		if err := os.Remove(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustWrite(t, l, record("d1"))
+	if got := ids(tail(t, l, Query{})); got != "d1" {
+		t.Errorf("kept %q", got)
+	}
+	r := verified(t, l)
+	if len(r.Findings) != 1 || r.Findings[0].Kind != Removed || r.Findings[0].First != 1 || r.Findings[0].Last != 1 {
+		t.Errorf("found %+v", r.Findings)
+	}
+}
+
+func TestOnlyOneProcessHasTheFolder(t *testing.T) {
+	dir := t.TempDir()
+	l := openIn(t, dir)
+	if _, err := Open(t.Context(), Config{Dir: dir}); !errors.Is(err, policy.ErrConflict) {
+		t.Errorf("the folder is open twice: %v", err)
+	}
+	mustWrite(t, l, record("d0"))
+}
+
+func TestATornDayFileIsReadAsEmpty(t *testing.T) {
+	dir := t.TempDir()
+	for _, day := range []string{"2026-11-01", "2999-01-01"} {
+		if err := os.WriteFile(filepath.Join(dir, dayPrefix+day+daySuffix), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := Open(t.Context(), Config{Dir: dir, RetentionDays: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close(context.Background()) })
+	mustWrite(t, l, record("d0"))
+	if got := ids(tail(t, l, Query{})); got != "d0" || !verified(t, l).Intact() {
+		t.Errorf("kept %q", got)
+	}
+	if _, err := l.Show(t.Context(), "none"); !errors.Is(err, policy.ErrNotFound) {
+		t.Errorf("show of nothing: %v", err)
+	}
+}
+
+// childFolder makes the test binary the process that is to be killed.
+const childFolder = "BONDGATE_TEST_DECISIONLOG_FOLDER"
+
+func TestWrittenRecordsSurviveAKill(t *testing.T) {
+	if dir := os.Getenv(childFolder); dir != "" {
+		writeUntilKilled(t, dir)
+		return
+	}
+	dir := t.TempDir()
+	wrote := map[string]bool{}
+	for round := range 3 {
+		child := exec.Command(os.Args[0], "-test.run=^TestWrittenRecordsSurviveAKill$")
+		child.Env = append(os.Environ(), childFolder+"="+dir)
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines, n := bufio.NewScanner(out), 0
+		for lines.Scan() {
+			if id, ok := strings.CutPrefix(lines.Text(), "wrote "); ok {
+				wrote[id] = true
+				if n++; n == 200+round {
+					child.Process.Kill()
+				}
+			}
+		}
+		child.Wait()
+		if n < 200 {
+			t.Fatalf("the child wrote %d records", n)
+		}
+	}
+	l := openIn(t, dir)
+	for id := range wrote {
+		if _, err := l.Show(t.Context(), id); err != nil {
+			t.Errorf("written and gone: %v", err)
+		}
+	}
+	if r := verified(t, l); !r.Intact() || r.Records < int64(len(wrote)) {
+		t.Errorf("report %+v", r)
+	}
+}
+
+func writeUntilKilled(t *testing.T, dir string) {
+	l := openIn(t, dir)
+	for who := range 4 {
+		go func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("%d-%d-%d", os.Getpid(), who, i)
+				if err := l.Write(context.Background(), record(id)); err != nil {
+					fmt.Println(err)
+					return
+				}
+				fmt.Println("wrote " + id)
+			}
+		}()
+	}
+	time.Sleep(time.Minute) // far longer than it is left alone
+}
+
+func TestReadingGoesOnAcrossDaysWhileRecordsAreWritten(t *testing.T) {
+	c := newClock()
+	l, err := Open(t.Context(), Config{Dir: t.TempDir(), Now: c.now, RetentionDays: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close(context.Background()) })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 200 {
+			if err := l.Write(context.Background(), record(fmt.Sprint("d", i))); err != nil {
+				t.Error(err)
+			}
+			if i%10 == 9 {
+				c.move(24 * time.Hour)
+			}
+		}
+	}()
+	for reading := true; reading; {
+		select {
+		case <-done:
+			reading = false
+		default:
+		}
+		if r := verified(t, l); !r.Intact() {
+			t.Fatalf("report %+v", r)
+		}
+		all := tail(t, l, Query{Limit: 30})
+		for i := range all {
+			if i > 0 && all[i].Seq != all[i-1].Seq-1 {
+				t.Fatalf("after record %d comes %d", all[i-1].Seq, all[i].Seq)
+			}
+		}
+	}
+}
