@@ -22,10 +22,10 @@ import (
 type Config struct {
 	Listen         string         `yaml:"listen,omitempty" json:"listen,omitempty" jsonschema:"description=Address to serve on as host:port. Plain HTTP is refused off loopback unless behind_tls_proxy is set.,default=localhost:5000"`
 	DataDir        string         `yaml:"data_dir,omitempty" json:"data_dir,omitempty" jsonschema:"description=Folder for the database and decisions and the socket of the CLI and (filesystem driver) the images.,default=data"`
-	ExternalURL    string         `yaml:"external_url,omitempty" json:"external_url,omitempty" jsonschema:"description=How clients reach this server when that cannot be read from the request (http or https and no path)."`
+	ExternalURL    string         `yaml:"external_url,omitempty" json:"external_url,omitempty" jsonschema:"description=How people reach this server (scheme and host and port). It is printed in the login line of a first start; tokens follow the host of each request."`
 	TLS            TLSConfig      `yaml:"tls,omitempty" json:"tls,omitzero" jsonschema:"description=Certificate to serve HTTPS with. Both files are read again when they change."`
 	BehindTLSProxy bool           `yaml:"behind_tls_proxy,omitempty" json:"behind_tls_proxy,omitempty" jsonschema:"description=A proxy in front terminates TLS: plain HTTP off loopback is accepted."`
-	TrustedProxies []string       `yaml:"trusted_proxies,omitempty" json:"trusted_proxies,omitempty" jsonschema:"description=Addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed."`
+	TrustedProxies []string       `yaml:"trusted_proxies,omitempty" json:"trusted_proxies,omitempty" jsonschema:"description=Addresses or networks of proxies whose X-Forwarded-For is believed."`
 	Storage        StorageConfig  `yaml:"storage,omitempty" json:"storage,omitzero" jsonschema:"description=Where blobs and manifests are kept."`
 	Database       DatabaseConfig `yaml:"database,omitempty" json:"database,omitzero" jsonschema:"description=Where people and projects and the index are kept."`
 	Policy         PolicyConfig   `yaml:"policy,omitempty" json:"policy,omitzero" jsonschema:"description=What decides."`
@@ -72,13 +72,13 @@ type ProjectsConfig struct {
 	AutoCreate string `yaml:"auto_create,omitempty" json:"auto_create,omitempty" jsonschema:"description=Whose first push into a project that does not exist creates it (private): admins or writers or off.,enum=admins,enum=writers,enum=off,default=admins"`
 }
 
-// LimitsConfig bounds input. Sizes are bytes.
+// LimitsConfig bounds what clients may send and what is held for them. Sizes are bytes.
 type LimitsConfig struct {
-	ManifestBytes int64    `yaml:"manifest_bytes,omitempty" json:"manifest_bytes,omitempty" jsonschema:"description=Largest manifest in bytes.,minimum=65536,maximum=67108864,default=4194304"`
-	BlobBytes     int64    `yaml:"blob_bytes,omitempty" json:"blob_bytes,omitempty" jsonschema:"description=Largest blob in bytes. 0 is no limit.,minimum=0"`
-	Uploads       int      `yaml:"uploads,omitempty" json:"uploads,omitempty" jsonschema:"description=Uploads that may be writing at once.,minimum=1,default=256"`
-	IdleTimeout   Duration `yaml:"idle_timeout,omitempty" json:"idle_timeout,omitempty" jsonschema:"description=How long a connection may be idle between requests.,default=2m"`
-	DrainTimeout  Duration `yaml:"drain_timeout,omitempty" json:"drain_timeout,omitempty" jsonschema:"description=How long a stop waits for running requests.,default=20s"`
+	BlobBytes          int64    `yaml:"blob_bytes,omitempty" json:"blob_bytes,omitempty" jsonschema:"description=Largest blob in bytes.,minimum=1048576,default=1099511627776"`
+	ChunkBytes         int64    `yaml:"chunk_bytes,omitempty" json:"chunk_bytes,omitempty" jsonschema:"description=Smallest chunk in bytes that clients of chunked uploads are asked to send. 0 asks for none.,minimum=0"`
+	Referrers          int      `yaml:"referrers,omitempty" json:"referrers,omitempty" jsonschema:"description=Manifests that may refer to one subject.,minimum=1,default=1000"`
+	ManifestCacheBytes int64    `yaml:"manifest_cache_bytes,omitempty" json:"manifest_cache_bytes,omitempty" jsonschema:"description=Memory for bodies of manifests in bytes.,minimum=1048576,default=33554432"`
+	DrainTimeout       Duration `yaml:"drain_timeout,omitempty" json:"drain_timeout,omitempty" jsonschema:"description=How long a stop waits for running requests.,default=20s"`
 }
 
 // LogConfig sets the server's own log.
@@ -127,13 +127,16 @@ func (c *Config) complete() {
 	dur(&c.Tokens.TTL, 5*time.Minute)
 	dur(&c.Tokens.Rotate, 30*24*time.Hour)
 	def(&c.Projects.AutoCreate, autoAdmins)
-	if c.Limits.ManifestBytes == 0 {
-		c.Limits.ManifestBytes = 4 << 20
+	num := func(n *int64, v int64) {
+		if *n == 0 {
+			*n = v
+		}
 	}
-	if c.Limits.Uploads == 0 {
-		c.Limits.Uploads = 256
+	num(&c.Limits.BlobBytes, 1<<40)
+	num(&c.Limits.ManifestCacheBytes, 32<<20)
+	if c.Limits.Referrers == 0 {
+		c.Limits.Referrers = 1000
 	}
-	dur(&c.Limits.IdleTimeout, 2*time.Minute)
 	dur(&c.Limits.DrainTimeout, 20*time.Second)
 	if c.HeadDenial == 0 {
 		c.HeadDenial = 403
@@ -203,25 +206,22 @@ func (c *Config) validate() []problem {
 	between("tokens.ttl", c.Tokens.TTL, time.Minute, time.Hour)
 	between("tokens.rotate", c.Tokens.Rotate, time.Hour, 365*24*time.Hour)
 	oneOf("projects.auto_create", c.Projects.AutoCreate, autoAdmins, autoWriters, autoOff)
-	if c.Limits.ManifestBytes < 64<<10 || c.Limits.ManifestBytes > 64<<20 {
-		bad("limits.manifest_bytes", "%d is not between 65536 and 67108864", c.Limits.ManifestBytes)
+	atLeast := func(path string, v, low int64) {
+		if v < low {
+			bad(path, "%d is less than %d", v, low)
+		}
 	}
-	if c.Limits.BlobBytes < 0 {
-		bad("limits.blob_bytes", "it is negative")
-	}
-	if c.Limits.Uploads < 1 {
-		bad("limits.uploads", "at least 1 is needed")
-	}
-	between("limits.idle_timeout", c.Limits.IdleTimeout, time.Second, time.Hour)
+	atLeast("limits.blob_bytes", c.Limits.BlobBytes, 1<<20)
+	atLeast("limits.chunk_bytes", c.Limits.ChunkBytes, 0)
+	atLeast("limits.referrers", int64(c.Limits.Referrers), 1)
+	atLeast("limits.manifest_cache_bytes", c.Limits.ManifestCacheBytes, 1<<20)
 	between("limits.drain_timeout", c.Limits.DrainTimeout, time.Second, 10*time.Minute)
 	if c.HeadDenial != 403 && c.HeadDenial != 405 {
 		bad("head_denial", "%d is neither 403 nor 405", c.HeadDenial)
 	}
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
-	if c.Decisions.RetentionDays < 1 {
-		bad("decisions.retention_days", "at least 1 is needed")
-	}
+	atLeast("decisions.retention_days", int64(c.Decisions.RetentionDays), 1)
 	return all
 }
 

@@ -85,9 +85,11 @@ func TestLoadConfig(t *testing.T) {
 			check: func(c Config) bool { return c.Listen == "localhost:2" && c.Log.Level == "debug" },
 		},
 		"a storage secret comes from the environment": {
-			yaml:  "storage: {driver: s3, parameters: {bucket: b}}\n",
-			env:   []string{"BONDGATE_STORAGE_PARAMETERS_SECRETKEY=hush"},
-			check: func(c Config) bool { return c.Storage.Parameters["secretkey"] == "hush" && c.Storage.Parameters["bucket"] == "b" },
+			yaml: "storage: {driver: s3, parameters: {bucket: b}}\n",
+			env:  []string{"BONDGATE_STORAGE_PARAMETERS_SECRETKEY=hush"},
+			check: func(c Config) bool {
+				return c.Storage.Parameters["secretkey"] == "hush" && c.Storage.Parameters["bucket"] == "b"
+			},
 		},
 		"a bad variable is told by its name": {
 			env:  []string{"BONDGATE_TOKENS_TTL=x"},
@@ -98,8 +100,10 @@ func TestLoadConfig(t *testing.T) {
 			check: func(c Config) bool { return c.Database.DSN == "postgres://u:p@db/x" },
 		},
 		"a storage secret comes from a file": {
-			yaml:  "storage: {driver: s3, parameters: {secretkey_file: " + secret + "}}\n",
-			check: func(c Config) bool { return c.Storage.Parameters["secretkey"] == "postgres://u:p@db/x" && len(c.Storage.Parameters) == 1 },
+			yaml: "storage: {driver: s3, parameters: {secretkey_file: " + secret + "}}\n",
+			check: func(c Config) bool {
+				return c.Storage.Parameters["secretkey"] == "postgres://u:p@db/x" && len(c.Storage.Parameters) == 1
+			},
 		},
 		"a secret's file that is missing is told with its line": {
 			yaml: "database:\n  dsn_file: /nonexistent/dsn\n",

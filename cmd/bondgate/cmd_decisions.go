@@ -1,0 +1,182 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bondgate/bondgate/gateway/api"
+	"github.com/bondgate/bondgate/policy"
+)
+
+// followEvery is how often decisions tail -f asks; records are written within a second.
+const followEvery = time.Second
+
+func newDecisions(d deps) *cobra.Command {
+	group, r := d.group("decisions", "What was decided, and why")
+	group.AddCommand(r.decisionsTail(), r.decisionsShow())
+	return group
+}
+
+func (r *remote) decisionsTail() *cobra.Command {
+	var n int
+	var follow bool
+	filter := map[string]*string{}
+	cmd := &cobra.Command{
+		Use: "tail", Short: "List the newest decisions, oldest of them first (--json: one JSON object a line)", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := url.Values{"limit": {strconv.Itoa(n)}}
+			for name, value := range filter {
+				if *value != "" {
+					q.Set(name, *value)
+				}
+			}
+			var page []api.DecisionRecord
+			if err := r.call(cmd.Context(), http.MethodGet, "/decisions?"+q.Encode(), nil, &page); err != nil {
+				return err
+			}
+			slices.Reverse(page)
+			last := int64(1)
+			for {
+				for i := range page {
+					last = max(last, page[i].Cursor)
+					if err := r.printDecision(cmd, &page[i]); err != nil {
+						return err
+					}
+				}
+				if !follow {
+					return nil
+				}
+				select {
+				case <-cmd.Context().Done():
+					return nil
+				case <-time.After(followEvery):
+				}
+				q.Set("after", strconv.FormatInt(last, 10))
+				q.Set("limit", "1000")
+				page = nil
+				if err := r.call(cmd.Context(), http.MethodGet, "/decisions?"+q.Encode(), nil, &page); err != nil {
+					if cmd.Context().Err() != nil {
+						return nil
+					}
+					return err
+				}
+			}
+		},
+	}
+	f := cmd.Flags()
+	f.IntVarP(&n, "lines", "n", 20, "how many decisions")
+	f.BoolVarP(&follow, "follow", "f", false, "go on as decisions are made")
+	for name, help := range map[string]string{
+		"project": "only about this project", "subject": "only of this person", "issuer": "only of people that this one vouches for",
+		"action": "only this action, such as manifest.pull", "verdict": "only allow, deny or outage",
+	} {
+		filter[name] = f.String(name, "", help)
+	}
+	return cmd
+}
+
+func (r *remote) printDecision(cmd *cobra.Command, d *api.DecisionRecord) error {
+	if r.json {
+		raw, err := json.Marshal(d)
+		if err != nil {
+			return err
+		}
+		return say(cmd, "%s", raw)
+	}
+	line := []string{stamp(d.At), d.Verdict, string(d.Action), nameOf(d), whatOf(d)}
+	if d.Count > 1 {
+		line = append(line, "x"+strconv.FormatInt(d.Count, 10))
+	}
+	if why := whyOf(d); why != "" {
+		line = append(line, why)
+	}
+	return say(cmd, "%s", clean(strings.Join(append(line, d.ID), "  ")))
+}
+
+func (r *remote) decisionsShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "Show a decision and the reasons for it; --json with the input that was judged", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var raw json.RawMessage
+			if err := r.call(cmd.Context(), http.MethodGet, "/decisions/"+url.PathEscape(args[0]), nil, &raw); err != nil {
+				return err
+			}
+			if r.json {
+				return printJSON(cmd, raw)
+			}
+			var d api.DecisionRecord
+			if err := json.Unmarshal(raw, &d); err != nil {
+				return err
+			}
+			rows := [][]string{
+				{"verdict", d.Verdict}, {"action", string(d.Action)}, {"purpose", orDash(string(d.Purpose))},
+				{"subject", nameOf(&d)}, {"about", whatOf(&d)}, {"digest", orDash(d.Digest)},
+				{"at", stamp(d.At)}, {"requests", strconv.FormatInt(d.Count, 10)}, {"bundle", orDash(d.Revision)},
+				{"request id", orDash(d.RequestID)}, {"record", fmt.Sprintf("%s/%d %s", d.Writer, d.Seq, d.Hash)},
+			}
+			if d.Outage != "" {
+				rows = append(rows, []string{"outage", d.Outage})
+			}
+			rows = append(rows, reasonRows("deny", d.Deny)...)
+			rows = append(rows, reasonRows("warn", d.Warn)...)
+			rows = append(rows, reasonRows("dryrun", d.Dryrun)...)
+			for _, w := range d.Waived {
+				rows = append(rows, []string{"waived", strings.TrimSpace(w.Code+" "+w.Term) + " by " + w.Waiver})
+			}
+			return table(cmd, []string{"decision", d.ID}, rows)
+		},
+	}
+}
+
+func reasonRows(kind string, reasons []policy.Reason) [][]string {
+	var rows [][]string
+	for _, x := range reasons {
+		text := "[" + x.Code + "] " + x.Message
+		if x.Remediation != "" {
+			text += " Fix: " + x.Remediation
+		}
+		rows = append(rows, []string{kind, text})
+	}
+	return rows
+}
+
+func nameOf(d *api.DecisionRecord) string {
+	if d.Subject == "" {
+		return "anonymous"
+	}
+	return d.Subject
+}
+
+func whatOf(d *api.DecisionRecord) string {
+	switch {
+	case d.Repository == "":
+		return orDash(d.Project)
+	case d.Reference == "":
+		return d.Repository
+	case strings.Contains(d.Reference, ":"):
+		return d.Repository + "@" + d.Reference
+	default:
+		return d.Repository + ":" + d.Reference
+	}
+}
+
+func whyOf(d *api.DecisionRecord) string {
+	switch {
+	case d.Outage != "":
+		return d.Outage
+	case d.Message != "":
+		return d.Message
+	case len(d.Deny) > 0:
+		return "[" + d.Deny[0].Code + "] " + d.Deny[0].Message
+	default:
+		return ""
+	}
+}

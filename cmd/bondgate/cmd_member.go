@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bondgate/bondgate/gateway/api"
+)
+
+func newMember(d deps) *cobra.Command {
+	group, r := d.group("member", "The roles of people and groups in a project")
+	group.AddCommand(r.memberAdd(), r.memberRemove(), r.memberList())
+	return group
+}
+
+// memberFlags say which member is meant beyond the name.
+type memberFlags struct {
+	group  bool
+	issuer string
+}
+
+func (m *memberFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&m.group, "group", false, "the name is a group's")
+	cmd.Flags().StringVar(&m.issuer, "issuer", "local", "who vouches for the name")
+}
+
+func (m *memberFlags) path(project, name string) string {
+	kind := "user"
+	if m.group {
+		kind = "group"
+	}
+	return projectPath(project) + "/members/" + kind + "/" + url.PathEscape(name) + "?issuer=" + url.QueryEscape(m.issuer)
+}
+
+func (r *remote) memberAdd() *cobra.Command {
+	var who memberFlags
+	var role string
+	cmd := &cobra.Command{
+		Use:   "add PROJECT NAME ROLE",
+		Short: "Give a user or a group a role: " + strings.Join(api.Roles(), ", "),
+		Args:  cobra.RangeArgs(2, 3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 3 {
+				role = args[2]
+			}
+			if role == "" {
+				return errors.New("a role is needed: " + strings.Join(api.Roles(), ", "))
+			}
+			var m api.Member
+			if err := r.call(cmd.Context(), http.MethodPut, who.path(args[0], args[1]), api.NewMember{Role: role}, &m); err != nil {
+				return err
+			}
+			if r.json {
+				return printJSON(cmd, m)
+			}
+			return say(cmd, "%s is %s in %s", clean(m.Name), m.Role, m.Project)
+		},
+	}
+	who.add(cmd)
+	cmd.Flags().StringVar(&role, "role", "", "the role, in place of the third argument")
+	return cmd
+}
+
+func (r *remote) memberRemove() *cobra.Command {
+	var who memberFlags
+	cmd := &cobra.Command{
+		Use: "remove PROJECT NAME", Short: "Take a role away, from the next request on", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := r.call(cmd.Context(), http.MethodDelete, who.path(args[0], args[1]), nil, nil); err != nil {
+				return err
+			}
+			return say(cmd, "removed %s from %s", clean(args[1]), clean(args[0]))
+		},
+	}
+	who.add(cmd)
+	return cmd
+}
+
+func (r *remote) memberList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list PROJECT", Short: "List the members of a project", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var all []api.Member
+			if err := r.call(cmd.Context(), http.MethodGet, projectPath(args[0])+"/members", nil, &all); err != nil {
+				return err
+			}
+			if r.json {
+				return printJSON(cmd, all)
+			}
+			rows := make([][]string, 0, len(all))
+			for _, m := range all {
+				rows = append(rows, []string{m.Name, m.Kind, m.Issuer, m.Role})
+			}
+			return table(cmd, []string{"NAME", "KIND", "ISSUER", "ROLE"}, rows)
+		},
+	}
+}

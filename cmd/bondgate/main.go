@@ -1,0 +1,43 @@
+// Command bondgate is the gateway and its command line. Its composition root,
+// app.go, is the one place that knows every room and joins them; nothing is
+// decided and nothing is stored here.
+//
+// It refuses to be a way round the server: every command but serve, config and
+// version speaks to the running one, by the socket in its data folder. Nobody
+// imports it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker.
+var version = ""
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string) int {
+	cmd := newRoot(deps{environ: os.Environ()})
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return 130
+	default:
+		fmt.Fprintln(os.Stderr, "bondgate: "+err.Error())
+		return 1
+	}
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// deps is what commands take from the world, so that a test can give another one.
+type deps struct {
+	environ []string
+}
+
+// getenv answers a variable of the environment that the command was given.
+func (d deps) getenv(name string) string {
+	out := ""
+	for _, kv := range d.environ {
+		if k, v, ok := strings.Cut(kv, "="); ok && k == name {
+			out = v
+		}
+	}
+	return out
+}
+
+func newRoot(d deps) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "bondgate",
+		Short:         "A registry gateway that judges every request by Rego",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		newServe(d), newConfig(d), newReindex(d), newStatus(d),
+		newUser(d), newProject(d), newMember(d), newWaiver(d), newDecisions(d), newVersion(),
+	)
+	return root
+}
+
+// remote is a command that speaks to the running server.
+type remote struct {
+	deps
+	dataDir string
+	json    bool
+}
+
+// group makes a command that only holds others, with the flags that they share.
+func (d deps) group(use, short string) (*cobra.Command, *remote) {
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return cmd.Help()
+	}}
+	return cmd, d.remote(cmd)
+}
+
+func (d deps) remote(cmd *cobra.Command) *remote {
+	r := &remote{deps: d}
+	dir := d.getenv("BONDGATE_DATA_DIR")
+	if dir == "" {
+		dir = "data"
+	}
+	cmd.PersistentFlags().StringVar(&r.dataDir, "data-dir", dir, "the data folder of the running server")
+	cmd.PersistentFlags().BoolVar(&r.json, "json", false, "print JSON")
+	return r
+}
