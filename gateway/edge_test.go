@@ -1,0 +1,672 @@
+package gateway_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bondgate/bondgate/gateway"
+	"github.com/bondgate/bondgate/gateway/authn"
+	"github.com/bondgate/bondgate/gateway/errcode"
+	"github.com/bondgate/bondgate/policy"
+)
+
+// handler is a part of the site that keeps what it was given.
+type handler struct {
+	mu    sync.Mutex
+	last  authn.Caller
+	calls int
+	serve func(w http.ResponseWriter, r *http.Request, c authn.Caller) error
+}
+
+func (h *handler) Serve(w http.ResponseWriter, r *http.Request, c authn.Caller) error {
+	h.mu.Lock()
+	h.last, h.calls = c, h.calls+1
+	serve := h.serve
+	h.mu.Unlock()
+	if serve != nil {
+		return serve(w, r, c)
+	}
+	_, err := io.WriteString(w, "served")
+	return err
+}
+
+type people struct{}
+
+func (people) Authenticate(_ context.Context, workspace, name, password string) (policy.Principal, error) {
+	switch {
+	case name == "down":
+		return policy.Principal{}, policy.ErrUnavailable
+	case name == "busy":
+		return policy.Principal{}, policy.ErrLimited
+	case password != "right":
+		return policy.Principal{}, policy.ErrUnauthenticated
+	}
+	return policy.Principal{Workspace: workspace, Issuer: "local", ID: name, Kind: policy.KindUser, Auth: "basic"}, nil
+}
+
+type tokens struct{}
+
+func (tokens) Verify(_ context.Context, workspace, raw string) (authn.Caller, error) {
+	if raw != "tok" {
+		return authn.Caller{}, policy.ErrUnauthenticated
+	}
+	return authn.Caller{Principal: policy.Principal{Workspace: workspace, Issuer: "local", ID: "admin"}, Scoped: true}, nil
+}
+
+type gate struct{ asked []policy.Request }
+
+func (g *gate) Admit(_ context.Context, req policy.Request) (policy.Decision, error) {
+	g.asked = append(g.asked, req)
+	if req.Principal.ID == "admin" {
+		return policy.Decision{Verdict: policy.Allow}, nil
+	}
+	return policy.Decision{ID: "d1", Visible: true}, nil
+}
+
+type keys struct{}
+
+func (keys) JWKS() []byte { return []byte(`{"keys":[]}`) }
+func (keys) Name() string { return "bondgate" }
+
+// house is an edge with stand-ins behind it.
+type house struct {
+	edge                 *gateway.Edge
+	protocol, token, api *handler
+	gate                 *gate
+	log                  *bytes.Buffer
+	broken               error
+	note                 string
+}
+
+func newHouse(t testing.TB, change ...func(*gateway.Config)) *house {
+	t.Helper()
+	h := &house{protocol: &handler{}, token: &handler{}, api: &handler{}, gate: &gate{}, log: &bytes.Buffer{}}
+	a, err := authn.New(authn.Config{Passwords: []authn.Passwords{people{}}, Tokens: tokens{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := gateway.Config{
+		Authn: a, Gate: h.gate, Protocol: h.protocol, Token: h.token, API: h.api, Keys: keys{}, Metrics: prometheus.NewRegistry(),
+		Log: slog.New(slog.NewJSONHandler(h.log, nil)),
+		Parts: []gateway.Part{
+			{Name: "storage", Check: func(context.Context) error { return h.broken }, Note: func() string { return h.note }},
+			{Name: "metadata", Check: func(context.Context) error { return nil }},
+		},
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	if h.edge, err = gateway.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func (h *house) do(r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.edge.ServeHTTP(w, r)
+	return w
+}
+
+func request(method, target string, change ...func(*http.Request)) *http.Request {
+	r := httptest.NewRequest(method, target, nil)
+	for _, f := range change {
+		f(r)
+	}
+	return r
+}
+
+func basic(name string) func(*http.Request) {
+	return func(r *http.Request) { r.SetBasicAuth(name, "right") }
+}
+
+func with(key, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set(key, value) }
+}
+
+func loopback(r *http.Request) { r.RemoteAddr, r.Host = "127.0.0.1:999", "localhost:5000" }
+
+func TestTheRegistryIsServedWithWhoAsks(t *testing.T) {
+	h := newHouse(t)
+	w := h.do(request("GET", "/v2/team/app/manifests/v1", basic("alice"), with("X-Request-Id", "chosen"), with("X-Forwarded-For", "10.0.0.1")))
+	if w.Code != 200 || w.Body.String() != "served" {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	id := w.Header().Get("X-Request-Id")
+	c := h.protocol.last
+	if id == "" || id == "chosen" || c.RequestID != id || c.Principal.ID != "alice" || c.Scoped || c.ClientIP != "192.0.2.1" || c.Principal.Workspace != "default" {
+		t.Fatalf("%q %+v", id, c)
+	}
+	h.do(request("GET", "/v2/", with("Authorization", "Bearer tok")))
+	if c := h.protocol.last; !c.Scoped || c.Principal.ID != "admin" || c.RequestID == id {
+		t.Fatalf("%+v", c)
+	}
+	h.do(request("GET", "/v2/"))
+	if c := h.protocol.last; !c.Principal.Anonymous() || c.Principal.Workspace != "default" {
+		t.Fatalf("%+v", c)
+	}
+}
+
+func TestChallenge(t *testing.T) {
+	insufficient := func(http.ResponseWriter, *http.Request, authn.Caller) error {
+		return errcode.Unauthorized("repository:a/b:push", true)
+	}
+	nobody := func(http.ResponseWriter, *http.Request, authn.Caller) error { return errcode.Unauthorized("", false) }
+	cases := []struct {
+		sentence string
+		config   func(*gateway.Config)
+		serve    func(http.ResponseWriter, *http.Request, authn.Caller) error
+		r        *http.Request
+		want     string
+	}{
+		{
+			"the realm is the host and port that was asked", nil, nobody,
+			request("GET", "http://localhost:5000/v2/"), `Bearer realm="http://localhost:5000/token",service="bondgate"`,
+		},
+		{
+			"an address stays an address", nil, nobody,
+			request("GET", "http://127.0.0.1:5000/v2/"), `Bearer realm="http://127.0.0.1:5000/token",service="bondgate"`,
+		},
+		{
+			"IPv6 too", nil, nobody,
+			request("GET", "http://[::1]:5000/v2/"), `Bearer realm="http://[::1]:5000/token",service="bondgate"`,
+		},
+		{
+			"TLS is https", nil, nobody,
+			request("GET", "https://reg.example/v2/"), `Bearer realm="https://reg.example/token",service="bondgate"`,
+		},
+		{
+			"so is a proxy that terminates it", func(c *gateway.Config) { c.BehindTLSProxy = true }, nobody,
+			request("GET", "http://reg.example/v2/"), `Bearer realm="https://reg.example/token",service="bondgate"`,
+		},
+		{
+			"a header changes neither scheme nor host", nil, nobody,
+			request("GET", "http://reg.example/v2/", with("X-Forwarded-Proto", "https"), with("X-Forwarded-Host", "evil.example"), with("Forwarded", "host=evil.example;proto=https")),
+			`Bearer realm="http://reg.example/token",service="bondgate"`,
+		},
+		{
+			"a route that nobody asks as gets its scope", nil, nobody,
+			request("PUT", "http://reg.example/v2/a/b/manifests/v1"),
+			`Bearer realm="http://reg.example/token",service="bondgate",scope="repository:a/b:pull,push"`,
+		},
+		{
+			"a mount wants the source too", nil, nobody,
+			request("POST", "http://reg.example/v2/a/b/blobs/uploads/?mount=sha256:"+strings.Repeat("a", 64)+"&from=c/d"),
+			`Bearer realm="http://reg.example/token",service="bondgate",scope="repository:a/b:pull,push repository:c/d:pull"`,
+		},
+		{
+			"a token that lacks a scope is told which", nil, insufficient,
+			request("PUT", "http://reg.example/v2/a/b/manifests/v1", with("Authorization", "Bearer tok")),
+			`Bearer realm="http://reg.example/token",service="bondgate",scope="repository:a/b:push",error="insufficient_scope"`,
+		},
+		{
+			"a token that has expired is asked for anew, with the scope", nil, nil,
+			request("GET", "http://reg.example/v2/a/b/manifests/v1", with("Authorization", "Bearer old")),
+			`Bearer realm="http://reg.example/token",service="bondgate",scope="repository:a/b:pull",error="invalid_token"`,
+		},
+		{
+			"a wrong password", nil, nil,
+			request("GET", "http://reg.example/v2/_catalog", func(r *http.Request) { r.SetBasicAuth("alice", "wrong") }),
+			`Bearer realm="http://reg.example/token",service="bondgate",scope="registry:catalog:*"`,
+		},
+		{
+			"the token endpoint takes passwords", nil, nil,
+			request("GET", "http://reg.example/token", with("Authorization", "Basic nonsense")), `Basic realm="Bondgate", charset="UTF-8"`,
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.sentence, func(t *testing.T) {
+			var changes []func(*gateway.Config)
+			if c.config != nil {
+				changes = append(changes, c.config)
+			}
+			h := newHouse(t, changes...)
+			h.protocol.serve, h.token.serve = c.serve, nobody
+			w := h.do(c.r)
+			if got := w.Header().Values("WWW-Authenticate"); w.Code != 401 || len(got) != 1 || got[0] != c.want {
+				t.Fatalf("%d %q\nwant %q", w.Code, got, c.want)
+			}
+			if !strings.Contains(w.Body.String(), `"UNAUTHORIZED"`) {
+				t.Fatal(w.Body)
+			}
+		})
+	}
+}
+
+func TestAHostThatCannotBeInARealmIsRefused(t *testing.T) {
+	h := newHouse(t)
+	for _, host := range []string{`a",error="`, "", "a b", "a\r\nX: y", "ü.example", strings.Repeat("a", 300), "a/b", "user@host"} {
+		r := request("GET", "/v2/")
+		r.Host = host
+		if w := h.do(r); w.Code != 400 || w.Header().Get("WWW-Authenticate") != "" {
+			t.Fatalf("%q: %d", host, w.Code)
+		}
+	}
+	if h.protocol.calls != 0 {
+		t.Fatal("it was served")
+	}
+}
+
+func TestErrorsOfAuthentication(t *testing.T) {
+	h := newHouse(t)
+	for user, want := range map[string]int{"down": 503, "busy": 429} {
+		if w := h.do(request("GET", "/v2/", basic(user))); w.Code != want || w.Header().Get("Retry-After") == "" {
+			t.Fatalf("%s: %d", user, w.Code)
+		}
+	}
+	if w := h.do(request("HEAD", "/v2/", with("Authorization", "x"))); w.Code != 401 || w.Body.Len() != 0 {
+		t.Fatalf("%d %q", w.Code, w.Body)
+	}
+}
+
+// Attack class 13: identity, address and scheme that a client merely claims.
+func TestHeadersAreNoIdentity(t *testing.T) {
+	claims := []func(*http.Request){
+		with("X-Forwarded-User", "admin"), with("X-Remote-User", "admin"), with("Remote-User", "admin"), with("X-Forwarded-For", "127.0.0.1"),
+		with("X-Real-Ip", "127.0.0.1"), with("Forwarded", "for=127.0.0.1"), with("X-Bondgate-User", "admin"), with("Cookie", "session=admin"),
+		with("User-Agent", "trivy/0.69"), with("X-Request-Id", "admin"), with("X-Original-Url", "/v2/"), with("X-Http-Method-Override", "DELETE"),
+		with("X-Forwarded-Host", "localhost"), with("X-Ssl-Client-S-Dn", "CN=admin"), with("Authorization-Extra", "Bearer tok"),
+	}
+	h := newHouse(t)
+	h.do(request("GET", "/v2/a/b/tags/list", claims...))
+	if c := h.protocol.last; !c.Principal.Anonymous() || c.Scoped || c.ClientIP != "192.0.2.1" {
+		t.Fatalf("%+v", c)
+	}
+	for _, path := range []string{"/metrics"} {
+		if w := h.do(request("GET", path, claims...)); w.Code != 401 {
+			t.Fatalf("%s: %d", path, w.Code)
+		}
+	}
+	if w := h.do(request("GET", "/readyz", claims...)); strings.Contains(w.Body.String(), "storage") {
+		t.Fatalf("detail for a stranger: %s", w.Body)
+	}
+	h.do(request("GET", "/api/v1/users", claims...))
+	if c := h.api.last; !c.Principal.Anonymous() || c.Principal.Kind == policy.KindOperator {
+		t.Fatalf("%+v", c)
+	}
+	if len(h.gate.asked) != 0 {
+		t.Fatalf("somebody was believed: %+v", h.gate.asked[0].Principal)
+	}
+}
+
+func TestClientAddress(t *testing.T) {
+	trusted := func(c *gateway.Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("10.0.0.0/8")}
+	}
+	cases := []struct{ sentence, peer, header, want string }{
+		{"a trusted proxy is believed", "192.0.2.1:5", "203.0.113.9", "203.0.113.9"},
+		{"of several only the last stranger", "192.0.2.1:5", "127.0.0.1, 203.0.113.9, 10.1.1.1", "203.0.113.9"},
+		{"nonsense leaves the proxy", "192.0.2.1:5", "127.0.0.1, nonsense", "192.0.2.1"},
+		{"no header leaves the proxy", "192.0.2.1:5", "", "192.0.2.1"},
+		{"a stranger is not believed", "198.51.100.1:5", "203.0.113.9", "198.51.100.1"},
+		{"an address within IPv6 is the same address", "[::ffff:192.0.2.1]:5", "203.0.113.9", "203.0.113.9"},
+	}
+	for _, c := range cases {
+		t.Run(c.sentence, func(t *testing.T) {
+			h := newHouse(t, trusted)
+			r := request("GET", "/v2/")
+			r.RemoteAddr = c.peer
+			if c.header != "" {
+				r.Header.Set("X-Forwarded-For", c.header)
+			}
+			h.do(r)
+			if got := h.protocol.last.ClientIP; got != c.want {
+				t.Fatalf("got %s", got)
+			}
+		})
+	}
+}
+
+func TestWhoSeesInside(t *testing.T) {
+	behind := func(c *gateway.Config) { c.BehindTLSProxy = true }
+	cases := []struct {
+		sentence string
+		config   func(*gateway.Config)
+		r        []func(*http.Request)
+		metrics  int
+		detail   bool
+	}{
+		{"somebody on the same machine", nil, []func(*http.Request){loopback}, 200, true},
+		{"a stranger", nil, nil, 401, false},
+		{"an administrator", nil, []func(*http.Request){basic("admin")}, 200, true},
+		{"somebody else with a password", nil, []func(*http.Request){basic("alice")}, 403, false},
+		{"an administrator's registry token", nil, []func(*http.Request){with("Authorization", "Bearer tok")}, 401, false},
+		{"loopback, but passed on by a proxy", nil, []func(*http.Request){loopback, with("X-Forwarded-For", "203.0.113.9")}, 401, false},
+		{"loopback behind a proxy that says nothing", behind, []func(*http.Request){loopback}, 401, false},
+		{"a page whose name was pointed at loopback", nil, []func(*http.Request){loopback, func(r *http.Request) { r.Host = "evil.example" }}, 401, false},
+	}
+	for _, c := range cases {
+		t.Run(c.sentence, func(t *testing.T) {
+			var changes []func(*gateway.Config)
+			if c.config != nil {
+				changes = append(changes, c.config)
+			}
+			h := newHouse(t, changes...)
+			if w := h.do(request("GET", "/metrics", c.r...)); w.Code != c.metrics || (w.Code == 200) != strings.Contains(w.Body.String(), "bondgate_http_requests_total") {
+				t.Fatalf("metrics: %d", w.Code)
+			}
+			h.note = "the last edit of the policy was refused"
+			w := h.do(request("GET", "/readyz", c.r...))
+			if w.Code != 200 || strings.Contains(w.Body.String(), h.note) != c.detail {
+				t.Fatalf("readyz: %d %s", w.Code, w.Body)
+			}
+		})
+	}
+	h := newHouse(t)
+	h.do(request("GET", "/metrics", basic("admin")))
+	if a := h.gate.asked; len(a) != 1 || a[0].Action != policy.AdminAPI || a[0].Admin.Resource != "metrics" || a[0].Admin.Verb != "read" {
+		t.Fatalf("%+v", a)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	now := time.Now()
+	h := newHouse(t, func(c *gateway.Config) { c.Now = func() time.Time { return now } })
+	if w := h.do(request("GET", "/livez")); w.Code != 200 || w.Body.String() != "ok\n" {
+		t.Fatal(w.Code)
+	}
+	h.broken = errors.New("disk\nis gone")
+	if w := h.do(request("GET", "/readyz")); w.Code != 503 || w.Body.String() != "not ready\n" {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	w := h.do(request("GET", "/readyz", loopback))
+	var detail struct {
+		Ready bool
+		Parts []struct {
+			Name, Error string
+			Ready       bool
+		}
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &detail); err != nil || w.Code != 503 || detail.Ready || len(detail.Parts) != 2 ||
+		detail.Parts[0].Name != "storage" || detail.Parts[0].Error != "disk is gone" || !detail.Parts[1].Ready {
+		t.Fatalf("%d %s %v", w.Code, w.Body, err)
+	}
+	if w := h.do(request("HEAD", "/livez")); w.Code != 200 {
+		t.Fatal("livez depends on the parts")
+	}
+	h.broken = nil
+	if w := h.do(request("GET", "/readyz")); w.Code != 503 {
+		t.Fatal("each question costs a check")
+	}
+	now = now.Add(time.Second)
+	if w := h.do(request("GET", "/readyz")); w.Code != 200 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	if w := h.do(request("GET", "/readyz", func(r *http.Request) { r.SetBasicAuth("admin", "wrong") })); w.Code != 401 {
+		t.Fatalf("a wrong password: %d", w.Code)
+	}
+}
+
+func TestSite(t *testing.T) {
+	h := newHouse(t)
+	cases := []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/token", 200}, {"POST", "/token", 200}, {"DELETE", "/token", 405}, {"GET", "/.well-known/jwks.json", 200},
+		{"GET", "/api/v1/users", 200}, {"PATCH", "/api/v1/users", 200}, {"GET", "/", 404}, {"GET", "/v1/", 404}, {"GET", "/v2", 200},
+		{"GET", "/V2/", 404}, {"GET", "//v2/", 404}, {"GET", "/livez/", 404}, {"POST", "/metrics", 405}, {"GET", "/debug/pprof/", 404},
+		{"OPTIONS", "/api/v1/users", 200}, {"BREW", "/livez", 405},
+	}
+	for _, c := range cases {
+		w := h.do(request(c.method, c.path))
+		if w.Code != c.status {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, w.Code, c.status)
+		}
+		if c.status >= 400 && (w.Header().Get("Content-Type") != "application/json" || w.Header().Get("X-Request-Id") == "") {
+			t.Errorf("%s %s: %v", c.method, c.path, w.Header())
+		}
+	}
+	if c := h.token.last; !c.Principal.Anonymous() || c.RequestID == "" || c.ClientIP == "" || c.Principal.Workspace != "default" {
+		t.Fatalf("%+v", c)
+	}
+}
+
+func TestTheSocketIsTheOperators(t *testing.T) {
+	h := newHouse(t)
+	do := func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		r := request("GET", path)
+		r.RemoteAddr = "@"
+		h.edge.Operator().ServeHTTP(w, r)
+		return w
+	}
+	if w := do("/api/v1/users"); w.Code != 200 || h.api.last.Principal.Kind != policy.KindOperator || h.api.last.Principal.Auth != "socket" {
+		t.Fatalf("%d %+v", w.Code, h.api.last)
+	}
+	if do("/metrics").Code != 200 || !strings.Contains(do("/readyz").Body.String(), "storage") {
+		t.Fatal("the operator does not see inside")
+	}
+	for _, path := range []string{"/v2/", "/token"} {
+		if w := do(path); w.Code != 404 {
+			t.Fatalf("%s by the socket: %d", path, w.Code)
+		}
+	}
+}
+
+func TestAPanicIsAnAnswerWithoutInternals(t *testing.T) {
+	h := newHouse(t)
+	cases := []struct {
+		sentence string
+		value    any
+		status   int
+	}{
+		{"any panic is 500", "secret dsn", 500},
+		{"an outage is 503", fmt.Errorf("secret: %w", policy.ErrUnavailable), 503},
+	}
+	for _, c := range cases {
+		t.Run(c.sentence, func(t *testing.T) {
+			h.protocol.serve = func(http.ResponseWriter, *http.Request, authn.Caller) error { panic(c.value) }
+			h.api.serve = h.protocol.serve
+			for _, path := range []string{"/v2/", "/api/v1/users"} {
+				w := h.do(request("GET", path))
+				if w.Code != c.status || strings.Contains(w.Body.String(), "secret") || !strings.Contains(h.log.String(), "secret") {
+					t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+				}
+			}
+		})
+	}
+	t.Run("a body that has begun is cut, not ended", func(t *testing.T) {
+		for _, serve := range []func(http.ResponseWriter, *http.Request, authn.Caller) error{
+			func(w http.ResponseWriter, _ *http.Request, _ authn.Caller) error {
+				_, _ = io.WriteString(w, strings.Repeat("x", 10000))
+				panic("late")
+			},
+			func(w http.ResponseWriter, _ *http.Request, _ authn.Caller) error {
+				_, _ = io.WriteString(w, strings.Repeat("x", 10000))
+				return policy.ErrUnavailable
+			},
+		} {
+			h.protocol.serve, h.api.serve = serve, serve
+			srv := httptest.NewServer(h.edge)
+			for _, path := range []string{"/v2/", "/api/v1/x"} {
+				res, err := http.Get(srv.URL + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(res.Body)
+				if err == nil || strings.Contains(string(body), "UNAVAILABLE") {
+					t.Fatalf("%s: a cut body of %d bytes looks whole", path, len(body))
+				}
+				_ = res.Body.Close()
+			}
+			srv.Close()
+		}
+	})
+}
+
+func TestTheLogHasNoSecretsAndNoForgedLines(t *testing.T) {
+	h := newHouse(t)
+	h.do(request("GET", "/token?password=sesame&account=a", basic("alice"), with("User-Agent", "x\x1b[31m\"y"), with("Cookie", "sesame")))
+	h.do(request("GET", "/v2/a%0Ab/manifests/sesame-not-secret", with("Authorization", "Bearer sesame")))
+	if strings.Contains(h.log.String(), "sesame\"") || strings.Contains(h.log.String(), "password") || strings.Contains(h.log.String(), "\x1b") ||
+		strings.Contains(h.log.String(), "YWxpY2U6cmlnaHQ=") {
+		t.Fatal(h.log.String())
+	}
+	for line := range strings.Lines(h.log.String()) {
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if entry["msg"] == "request" && (entry["request_id"] == "" || strings.Contains(entry["path"].(string), "\n")) {
+			t.Fatal(line)
+		}
+	}
+}
+
+func TestMetricsAreAClosedList(t *testing.T) {
+	h := newHouse(t)
+	for i := range 50 {
+		h.do(request("GET", fmt.Sprintf("/v2/a%d/manifests/v1", i)))
+		h.do(request(fmt.Sprintf("M%d", i), fmt.Sprintf("/x%d", i)))
+	}
+	body := h.do(request("GET", "/metrics", loopback)).Body.String()
+	for _, want := range []string{
+		`bondgate_http_requests_total{action="manifest.pull",code="2xx"} 50`, `bondgate_http_requests_total{action="other",code="4xx"} 50`,
+		`bondgate_http_requests_in_flight 1`, `bondgate_http_response_bytes_total{action="manifest.pull"} 300`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if strings.Contains(body, "a7") || strings.Contains(body, "M7") {
+		t.Fatal("a client makes series")
+	}
+}
+
+func TestWorkspacesAreByHost(t *testing.T) {
+	h := newHouse(t, func(c *gateway.Config) { c.Workspaces = map[string]string{"prod.example": "prod"} })
+	for host, want := range map[string]string{"prod.example:5000": "prod", "PROD.example": "prod", "evil-prod.example": "default", "prod.example.evil": "default"} {
+		r := request("GET", "/v2/", basic("alice"))
+		r.Host = host
+		h.do(r)
+		if got := h.protocol.last.Principal.Workspace; got != want {
+			t.Fatalf("%s is of %q", host, got)
+		}
+	}
+}
+
+// recordingConn remembers what kinds of source it was asked to read from.
+type recordingConn struct {
+	*net.TCPConn
+	seen func(io.Reader)
+}
+
+func (c *recordingConn) ReadFrom(r io.Reader) (int64, error) {
+	c.seen(r)
+	return c.TCPConn.ReadFrom(r)
+}
+
+type recordingListener struct {
+	net.Listener
+	seen func(io.Reader)
+}
+
+func (l recordingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &recordingConn{c.(*net.TCPConn), l.seen}, nil
+}
+
+// A layer must go from the file to the connection without passing through this
+// process: net/http's connection has to be asked to read from the file itself.
+func TestFilesReachTheConnection(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "layer")
+	content := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := newHouse(t)
+	h.protocol.serve = func(w http.ResponseWriter, _ *http.Request, _ authn.Caller) error {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		_, err = io.Copy(w, f)
+		return err
+	}
+	var mu sync.Mutex
+	var seen []string
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(h.edge)
+	srv.Listener = recordingListener{l, func(r io.Reader) {
+		mu.Lock()
+		seen = append(seen, fmt.Sprintf("%T", r))
+		mu.Unlock()
+	}}
+	srv.Start()
+	defer srv.Close()
+	res, err := http.Get(srv.URL + "/v2/a/blobs/sha256:" + strings.Repeat("a", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if err != nil || !bytes.Equal(got, content) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(seen) == 0 || !strings.Contains(seen[0], "os.") {
+		t.Fatalf("the connection read from %v, not from a file", seen)
+	}
+}
+
+func TestNewChecksItsConfiguration(t *testing.T) {
+	a, err := authn.New(authn.Config{Tokens: tokens{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sentence, f := range map[string]func(*gateway.Config){
+		"no authenticator":                 func(c *gateway.Config) { c.Authn = nil },
+		"no protocol":                      func(c *gateway.Config) { c.Protocol = nil },
+		"no gate":                          func(c *gateway.Config) { c.Gate = nil },
+		"a part that is never checked":     func(c *gateway.Config) { c.Parts = []gateway.Part{{Name: "x"}} },
+		"a workspace's host in upper case": func(c *gateway.Config) { c.Workspaces = map[string]string{"A": "a"} },
+	} {
+		cfg := gateway.Config{
+			Authn: a, Gate: &gate{}, Protocol: &handler{}, Token: &handler{}, Keys: keys{}, Metrics: prometheus.NewRegistry(),
+		}
+		f(&cfg)
+		if _, err := gateway.New(cfg); !errors.Is(err, policy.ErrInvalid) {
+			t.Errorf("%s: %v", sentence, err)
+		}
+	}
+}
+
+func BenchmarkEdge(b *testing.B) {
+	h := newHouse(b, func(c *gateway.Config) { c.Log = slog.New(slog.DiscardHandler) })
+	h.protocol.serve = func(w http.ResponseWriter, _ *http.Request, _ authn.Caller) error {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	r := request("GET", "/v2/team/app/manifests/v1", with("Authorization", "Bearer tok"))
+	b.ReportAllocs()
+	for b.Loop() {
+		h.edge.ServeHTTP(httptest.NewRecorder(), r)
+	}
+}
