@@ -140,6 +140,10 @@ func readArtifact(ctx context.Context, q querier, repo policy.Repository, d dige
 	return a.Seal(), cost, nil
 }
 
+const referrersQuery = `SELECT body FROM artifacts
+	WHERE workspace = $1 AND repository = $2 AND subject = $3 AND subject <> ''
+	ORDER BY pushed_at, digest`
+
 // Referrers lists the manifests whose subject is the digest, oldest push first.
 // The subject need not exist; nothing refers to it then, or something does.
 func (s *Store) Referrers(ctx context.Context, repo policy.Repository, subject digest.Digest) ([]policy.Descriptor, error) {
@@ -153,9 +157,7 @@ func (s *Store) Referrers(ctx context.Context, repo policy.Repository, subject d
 	}
 	t := s.cache.begin(repo)
 	cost := int64(0)
-	rows, err := s.reads.rows(ctx, `SELECT body FROM artifacts
-		WHERE workspace = $1 AND repository = $2 AND subject = $3 AND subject <> '' ORDER BY pushed_at, digest`,
-		repo.Workspace, repo.Name, string(subject))
+	rows, err := s.reads.rows(ctx, referrersQuery, repo.Workspace, repo.Name, string(subject))
 	list, err := collect(rows, err, func(rows *sql.Rows) (d policy.Descriptor, err error) {
 		var body string
 		if err = rows.Scan(&body); err != nil {

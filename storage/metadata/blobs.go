@@ -88,6 +88,10 @@ type blobManifests struct {
 	complete bool
 }
 
+const blobManifestsQuery = `SELECT digest FROM manifest_blobs
+	WHERE workspace = $1 AND repository = $2 AND blob = $3
+	ORDER BY pushed_at DESC, digest DESC LIMIT $4`
+
 // BlobManifests lists at most limit manifests of the repository that name the
 // blob as their config or a layer, the latest pushed first. None is an empty
 // list. The blob is named by its canonical digest.
@@ -101,9 +105,7 @@ func (s *Store) BlobManifests(ctx context.Context, repo policy.Repository, blob 
 	}
 	t := s.cache.begin(repo)
 	asked := max(limit, 16)
-	rows, err := s.reads.rows(ctx, `SELECT digest FROM manifest_blobs
-		WHERE workspace = $1 AND repository = $2 AND blob = $3
-		ORDER BY pushed_at DESC, digest DESC LIMIT $4`, repo.Workspace, repo.Name, string(blob), asked)
+	rows, err := s.reads.rows(ctx, blobManifestsQuery, repo.Workspace, repo.Name, string(blob), asked)
 	list, err := collect(rows, err, scanString[digest.Digest])
 	if err != nil {
 		return nil, wrap(err, "manifests of blob %s in %s", blob, repo)

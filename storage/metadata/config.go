@@ -25,16 +25,15 @@ type Config struct {
 	Poll time.Duration
 	// Grace is how long the view is still handed out while polling fails; 5 s when zero.
 	Grace time.Duration
+	// Busy is how long a writer waits for another process that holds the SQLite
+	// file before the answer is an outage; 5 s when zero.
+	Busy time.Duration
 	// Connections bounds the pool of readers (SQLite) or of everything
 	// (PostgreSQL); 8 and 16 when zero.
 	Connections int
 	// Logger takes what has no caller to be told to; nil discards it.
 	Logger *slog.Logger
 }
-
-// busyTimeout is how long a writer waits for another process that holds the
-// SQLite file before the answer is an outage.
-const busyTimeout = 5 * time.Second
 
 func (c Config) withDefaults() Config {
 	if c.CacheBytes <= 0 {
@@ -45,6 +44,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Grace <= 0 {
 		c.Grace = 5 * time.Second
+	}
+	if c.Busy <= 0 {
+		c.Busy = 5 * time.Second
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -82,10 +84,10 @@ func parseDSN(dsn string) (source, error) {
 // (synchronous NORMAL): they survive the death of the process; a loss of power may
 // take the last of them, and a reindex brings the index back from the
 // content, which is the truth.
-func (s source) sqliteURL(readOnly bool) string {
+func (s source) sqliteURL(busy time.Duration, readOnly bool) string {
 	q := url.Values{}
 	q.Set("_txlock", "immediate")
-	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()))
+	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()))
 	q.Add("_pragma", "journal_mode(WAL)")
 	q.Add("_pragma", "synchronous(NORMAL)")
 	q.Add("_pragma", "foreign_keys(1)")

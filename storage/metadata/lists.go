@@ -9,6 +9,16 @@ import (
 	"github.com/bondgate/bondgate/policy"
 )
 
+const (
+	tagsQuery = `SELECT name FROM tags
+		WHERE workspace = $1 AND repository = $2 AND name > $3 ORDER BY name LIMIT $4`
+	repositoriesQuery = `SELECT name FROM repositories
+		WHERE workspace = $1 AND name > $2 ORDER BY name LIMIT $3`
+	tagLinksQuery = `SELECT workspace, repository, name, digest FROM tags
+		WHERE (workspace, repository, name) > ($1, $2, $3)
+		ORDER BY workspace, repository, name LIMIT $4`
+)
+
 // Tags lists at most limit tags of a repository that come after the given one
 // in byte order. A page costs the same wherever it is.
 func (s *Store) Tags(ctx context.Context, repo policy.Repository, after string, limit int) ([]string, error) {
@@ -16,9 +26,7 @@ func (s *Store) Tags(ctx context.Context, repo policy.Repository, after string, 
 	if limit <= 0 {
 		return nil, nil
 	}
-	rows, err := s.reads.rows(ctx, `SELECT name FROM tags
-		WHERE workspace = $1 AND repository = $2 AND name > $3 ORDER BY name LIMIT $4`,
-		repo.Workspace, repo.Name, after, limit)
+	rows, err := s.reads.rows(ctx, tagsQuery, repo.Workspace, repo.Name, after, limit)
 	tags, err := collect(rows, err, scanString[string])
 	return tags, wrap(err, "tags of %s", repo)
 }
@@ -30,8 +38,7 @@ func (s *Store) Repositories(ctx context.Context, workspace, after string, limit
 		return nil, nil
 	}
 	rows, err := s.reads.rows(ctx,
-		"SELECT name FROM repositories WHERE workspace = $1 AND name > $2 ORDER BY name LIMIT $3",
-		workspaceOf(workspace), after, limit)
+		repositoriesQuery, workspaceOf(workspace), after, limit)
 	names, err := collect(rows, err, scanString[string])
 	return names, wrap(err, "list repositories")
 }
@@ -67,9 +74,7 @@ const tagLinkPage = 1000
 func (s *Store) TagLinks(ctx context.Context, fn func(repo policy.Repository, tag string, d digest.Digest) error) error {
 	var last tagLink
 	for {
-		rows, err := s.reads.rows(ctx, `SELECT workspace, repository, name, digest FROM tags
-			WHERE (workspace, repository, name) > ($1, $2, $3)
-			ORDER BY workspace, repository, name LIMIT $4`,
+		rows, err := s.reads.rows(ctx, tagLinksQuery,
 			last.repo.Workspace, last.repo.Name, last.tag, tagLinkPage)
 		page, err := collect(rows, err, func(rows *sql.Rows) (l tagLink, err error) {
 			return l, rows.Scan(&l.repo.Workspace, &l.repo.Name, &l.tag, &l.to)

@@ -73,14 +73,14 @@ func (s *Store) connectSQLite(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if s.write, err = sql.Open("sqlite", s.source.sqliteURL(false)); err != nil {
+	if s.write, err = sql.Open("sqlite", s.source.sqliteURL(s.cfg.Busy, false)); err != nil {
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
 	if err := migrate(ctx, s.write, false); err != nil {
 		return err
 	}
-	if s.read, err = sql.Open("sqlite", s.source.sqliteURL(true)); err != nil {
+	if s.read, err = sql.Open("sqlite", s.source.sqliteURL(s.cfg.Busy, true)); err != nil {
 		return err
 	}
 	n := s.cfg.Connections
@@ -168,21 +168,34 @@ func (s *Store) update(ctx context.Context, fn func(ctx context.Context, tx quer
 	}
 }
 
-// commitTimeout bounds a commit on PostgreSQL, which no caller's departure ends:
-// its outcome would be unknown.
-const commitTimeout = 10 * time.Second
+// journeyTimeout bounds the beginning and the commit of a transaction on
+// PostgreSQL. What is between them is bounded by the caller's context.
+const journeyTimeout = 10 * time.Second
 
 func (s *Store) transact(ctx context.Context, fn func(ctx context.Context, tx querier) error) error {
-	outer, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	// A caller's departure must not end a commit: its outcome would be unknown.
+	outer, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	leave := context.AfterFunc(ctx, cancel)
+	timeout := time.AfterFunc(journeyTimeout, cancel)
 	tx, err := s.write.BeginTx(outer, nil)
+	timeout.Stop()
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
 		return err
+	}
+	if !leave() {
+		_ = tx.Rollback()
+		return context.Cause(ctx)
 	}
 	if err := fn(ctx, plain{tx}); err != nil {
 		_ = tx.Rollback()
 		return err
 	}
+	timeout = time.AfterFunc(journeyTimeout, cancel)
+	defer timeout.Stop()
 	if err := tx.Commit(); err != nil {
 		// The server may have committed all the same, now or in a moment.
 		if !retryable(err) {

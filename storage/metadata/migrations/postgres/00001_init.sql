@@ -73,7 +73,7 @@ CREATE TABLE artifacts (
     pushed_by  TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (workspace, repository, digest)
 );
-CREATE INDEX artifacts_subject ON artifacts (workspace, repository, subject, pushed_at) WHERE subject <> '';
+CREATE INDEX artifacts_subject ON artifacts (workspace, repository, subject, pushed_at, digest) WHERE subject <> '';
 
 CREATE TABLE tags (
     workspace  TEXT COLLATE "C" NOT NULL,
@@ -83,7 +83,8 @@ CREATE TABLE tags (
     updated    BIGINT NOT NULL,
     PRIMARY KEY (workspace, repository, name)
 );
-CREATE INDEX tags_digest ON tags (workspace, repository, digest);
+-- The digest comes first so that no planner takes this index for a page of tags.
+CREATE INDEX tags_digest ON tags (digest, workspace, repository);
 
 -- Other digests that clients named the same bytes by.
 CREATE TABLE aliases (
@@ -93,7 +94,7 @@ CREATE TABLE aliases (
     digest     TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (workspace, repository, alias)
 );
-CREATE INDEX aliases_digest ON aliases (workspace, repository, digest);
+CREATE INDEX aliases_digest ON aliases (digest, workspace, repository);
 
 CREATE TABLE blobs (
     workspace  TEXT COLLATE "C" NOT NULL,

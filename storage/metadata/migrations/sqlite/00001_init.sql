@@ -72,7 +72,7 @@ CREATE TABLE artifacts (
     pushed_by  TEXT    NOT NULL,
     PRIMARY KEY (workspace, repository, digest)
 );
-CREATE INDEX artifacts_subject ON artifacts (workspace, repository, subject, pushed_at) WHERE subject <> '';
+CREATE INDEX artifacts_subject ON artifacts (workspace, repository, subject, pushed_at, digest) WHERE subject <> '';
 
 CREATE TABLE tags (
     workspace  TEXT    NOT NULL,
@@ -82,7 +82,8 @@ CREATE TABLE tags (
     updated    INTEGER NOT NULL,
     PRIMARY KEY (workspace, repository, name)
 ) WITHOUT ROWID;
-CREATE INDEX tags_digest ON tags (workspace, repository, digest);
+-- The digest comes first so that no planner takes this index for a page of tags.
+CREATE INDEX tags_digest ON tags (digest, workspace, repository);
 
 -- Other digests that clients named the same bytes by.
 CREATE TABLE aliases (
@@ -92,7 +93,7 @@ CREATE TABLE aliases (
     digest     TEXT NOT NULL,
     PRIMARY KEY (workspace, repository, alias)
 ) WITHOUT ROWID;
-CREATE INDEX aliases_digest ON aliases (workspace, repository, digest);
+CREATE INDEX aliases_digest ON aliases (digest, workspace, repository);
 
 CREATE TABLE blobs (
     workspace  TEXT    NOT NULL,

@@ -1,0 +1,134 @@
+package metadata
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/bondgate/bondgate/policy"
+)
+
+func TestGlobMatchesRepositories(t *testing.T) {
+	for _, c := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"payments/*", "payments/api", true},
+		{"payments/*", "payments", false},
+		{"payments/*", "payments/api/v2", false},
+		{"payments/*", "payments-evil/api", false},
+		{"payments/**", "payments/api/v2", true},
+		{"payments/**", "payments", true},
+		{"payments/**", "paymentsx/api", false},
+		{"payments", "payments", true},
+		{"payments", "payments/api", false},
+		{"**", "anything/at/all", true},
+		{"**/api", "api", true},
+		{"**/api", "a/b/api", true},
+		{"**/api", "a/b/apis", false},
+		{"a/**/z", "a/z", true},
+		{"a/**/z", "a/b/c/z", true},
+		{"a/**/z", "a/b/c", false},
+		{"*/api-?", "x/api-1", true},
+		{"*/api-?", "x/api-", false},
+		{"x/[a-c]*", "x/beta", true},
+		{"x/[a-c]*", "x/delta", false},
+		{"**/b/**/d", "a/b/c/b/d", true},
+	} {
+		if got := glob(c.pattern, c.name); got != c.want {
+			t.Errorf("%q on %q is %v", c.pattern, c.name, got)
+		}
+	}
+	for _, pattern := range []string{"", "a/", "/a", "a//b", "a/{b,c}", "a/b**", "[", "**/a/**/b/**/c/**"} {
+		if validGlob(pattern) {
+			t.Errorf("%q passes", pattern)
+		}
+	}
+}
+
+func TestSubjectAllocatesNothing(t *testing.T) {
+	v := &view{
+		users: map[named]userFacts{{"default", "alice"}: {}},
+		projects: map[named]*projectFacts{{"default", "p"}: {
+			users:  map[identity]roles{{policy.LocalIssuer, "alice"}: 2},
+			groups: map[identity]roles{{policy.LocalIssuer, "team"}: 4},
+		}},
+	}
+	p := policy.Principal{Issuer: policy.LocalIssuer, ID: "alice", Kind: policy.KindUser, Groups: []string{"team"}}
+	at := time.Now()
+	if n := testing.AllocsPerRun(100, func() {
+		if len(v.Subject(p, "p").Roles) != 2 || v.Waivers(repo, "sha256:x", at) != nil {
+			t.Error("wrong answer")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestCacheInstallsNothingOlderThanAChange(t *testing.T) {
+	key := cacheKey{cachedTag, repo, "v1"}
+	for name, change := range map[string]func(c *cache){
+		"a change of the key":        func(c *cache) { c.changed(repo, []cacheKey{key}) },
+		"a change of another key":    func(c *cache) { c.changed(repo, nil) },
+		"a change of the repository": func(c *cache) { c.changedAll(repo) },
+		"a change of everything":     func(c *cache) { c.clear() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCache(1 << 20)
+			before := c.begin(repo)
+			change(c)
+			c.install(before, key, "stale", 1)
+			if _, ok := c.get(key); ok {
+				t.Error("what was read before it is answered after it")
+			}
+			c.install(c.begin(repo), key, "fresh", 1)
+			if v, ok := c.get(key); !ok || v != "fresh" {
+				t.Error("what was read after it is not answered")
+			}
+		})
+	}
+}
+
+func TestCacheForgetsWhatChanged(t *testing.T) {
+	c := newCache(1 << 20)
+	one, two := cacheKey{cachedTag, repo, "v1"}, cacheKey{cachedTag, repo, "v2"}
+	fill := func() {
+		c.install(c.begin(repo), one, 1, 1)
+		c.install(c.begin(repo), two, 2, 1)
+	}
+	has := func(key cacheKey) bool { _, ok := c.get(key); return ok }
+	fill()
+	c.changed(repo, []cacheKey{one})
+	same(t, fmt.Sprint(has(one), has(two)), "false true")
+	fill()
+	c.changedAll(repo)
+	same(t, fmt.Sprint(has(one), has(two)), "false false")
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	c := newCache(cacheShards * 4096)
+	hot := cacheKey{cachedTag, repo, "hot"}
+	c.install(c.begin(repo), hot, "hot", 100)
+	for i := range 10_000 {
+		c.install(c.begin(repo), cacheKey{cachedTag, repo, fmt.Sprint(i)}, i, 100)
+		if _, ok := c.get(hot); !ok {
+			t.Fatalf("what is used all the time went after %d others", i)
+		}
+	}
+	c.install(c.begin(repo), cacheKey{cachedTag, repo, "huge"}, "huge", 1<<20)
+	total, entries := int64(0), 0
+	for i := range c.shards {
+		total += c.shards[i].cost
+		entries += len(c.shards[i].entries)
+	}
+	if total > cacheShards*4096 || entries > 1000 || entries < 100 {
+		t.Fatalf("%d bytes in %d entries", total, entries)
+	}
+}
+
+func TestDSN(t *testing.T) {
+	for _, dsn := range []string{"", "mysql://x", "sqlite:", "sqlite::memory:", "/a/b", "postgres:secret"} {
+		_, err := Open(t.Context(), Config{DSN: dsn})
+		is(t, err, policy.ErrInvalid)
+	}
+}
