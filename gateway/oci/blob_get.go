@@ -108,7 +108,7 @@ func (p *Protocol) blobPurpose(ctx context.Context, c *call, a *policy.Artifact,
 	if probe {
 		return policy.Inspect, nil
 	}
-	if a.ConfigBlob == nil || !p.same(ctx, repo, a.ConfigBlob.Digest, canonical) {
+	if a.ConfigBlob == nil || a.ConfigBlob.Digest != canonical {
 		return policy.Use, nil
 	}
 	owners, sure, err := p.layerOwners(ctx, repo, canonical)

@@ -40,7 +40,7 @@ func (p *Protocol) candidates(ctx context.Context, who policy.Principal, repo po
 		if err != nil {
 			return nil, err
 		}
-		if p.names(ctx, repo, a, blob) {
+		if names(a, blob) {
 			out = append(out, a)
 		}
 	}
@@ -114,36 +114,24 @@ func (p *Protocol) layerOwners(ctx context.Context, repo policy.Repository, blob
 		if err != nil {
 			return nil, false, err
 		}
-		if !a.Role.Accessory() && p.isLayer(ctx, repo, a, blob) {
+		if !a.Role.Accessory() && isLayer(a, blob) {
 			owners = append(owners, a)
 		}
 	}
 	return owners, len(digests) < maxOwners, nil
 }
 
-// names reports whether the manifest names the blob, by whatever digest.
-func (p *Protocol) names(ctx context.Context, repo policy.Repository, a *policy.Artifact, blob digest.Digest) bool {
-	return a.ConfigBlob != nil && p.same(ctx, repo, a.ConfigBlob.Digest, blob) || p.isLayer(ctx, repo, a, blob)
+// names reports whether the manifest names the blob. The index has content under
+// its canonical digest, whatever digest a manifest named it by.
+func names(a *policy.Artifact, blob digest.Digest) bool {
+	return a.ConfigBlob != nil && a.ConfigBlob.Digest == blob || isLayer(a, blob)
 }
 
-func (p *Protocol) isLayer(ctx context.Context, repo policy.Repository, a *policy.Artifact, blob digest.Digest) bool {
+func isLayer(a *policy.Artifact, blob digest.Digest) bool {
 	for i := range a.Layers {
-		if p.same(ctx, repo, a.Layers[i].Digest, blob) {
+		if a.Layers[i].Digest == blob {
 			return true
 		}
 	}
 	return false
-}
-
-// same compares a digest that a manifest names with a canonical one. Only a
-// digest of another algorithm needs the index.
-func (p *Protocol) same(ctx context.Context, repo policy.Repository, named, canonical digest.Digest) bool {
-	if named == canonical {
-		return true
-	}
-	if named.Algorithm() == digest.SHA256 {
-		return false
-	}
-	resolved, _, err := p.index.Blob(ctx, repo, named)
-	return err == nil && resolved == canonical
 }

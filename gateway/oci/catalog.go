@@ -107,14 +107,13 @@ func (w *catalogWalk) collect(ctx context.Context, limit int) ([]string, error) 
 }
 
 // visible asks whether the caller may list what is in the repository's project.
-// Who may not list its tags does not see it in a list of repositories either.
 func (w *catalogWalk) visible(ctx context.Context, name string) (bool, error) {
 	repo := policy.Repository{Workspace: w.c.repo.Workspace, Name: name}
 	project := repo.Project()
 	if visible, ok := w.seen[project]; ok {
 		return visible, nil
 	}
-	req := w.c.request(policy.TagsList)
+	req := w.c.request(policy.CatalogList)
 	req.Repository, req.Purpose = repo, policy.Inspect
 	d, err := w.p.gate.Admit(ctx, req)
 	if err != nil {

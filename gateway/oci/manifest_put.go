@@ -19,8 +19,11 @@ import (
 type push struct {
 	artifact *policy.Artifact
 	body     []byte
-	// named is the digest that the client knows it by.
-	named digest.Digest
+	// named is the digest that the client knows it by, and subject how it names
+	// what the manifest refers to.
+	named, subject digest.Digest
+	// external are layers that need not be there.
+	external map[digest.Digest]bool
 	// tags are those to set; params says that they came as parameters.
 	tags   []string
 	params bool
@@ -119,9 +122,10 @@ func (p *Protocol) readPush(c *call) (*push, error) {
 			in.artifact.Aliases = []digest.Digest{d}
 		}
 	}
-	for d := range m.External {
-		in.artifact.Missing = append(in.artifact.Missing, d)
+	if in.artifact.Subject != nil {
+		in.subject = in.artifact.Subject.Digest
 	}
+	in.external = m.External
 	return in, nil
 }
 
@@ -142,42 +146,49 @@ func cause(err error) string {
 }
 
 // learn completes the artifact with what the repository knows: the image's
-// configuration, what is missing, and what is there of it already.
+// configuration and what is missing. What is there gets its canonical digest, so
+// that rules and the index see one name for one content.
 func (p *Protocol) learn(ctx context.Context, c *call, in *push) error {
 	a := in.artifact
-	external := a.Missing
-	a.Missing = nil
-	if err := p.learnBlobs(ctx, c, a, external); err != nil {
-		return err
-	}
-	for _, child := range a.Manifests {
-		if _, err := p.index.Artifact(ctx, c.repo, child.Digest); errors.Is(err, policy.ErrNotFound) {
-			a.Missing = append(a.Missing, child.Digest)
-		} else if err != nil {
+	for i := range a.Layers {
+		if err := p.learnBlob(ctx, c, a, &a.Layers[i], in.external); err != nil {
 			return err
 		}
 	}
-	if err := p.countReferrers(ctx, c, a); err != nil {
+	if err := p.learnConfig(ctx, c, a); err != nil {
+		return err
+	}
+	for i := range a.Manifests {
+		child := &a.Manifests[i]
+		known, err := p.index.Artifact(ctx, c.repo, child.Digest)
+		switch {
+		case errors.Is(err, policy.ErrNotFound):
+			a.Missing = append(a.Missing, child.Digest)
+		case err != nil:
+			return err
+		default:
+			child.Digest = known.Digest
+		}
+	}
+	if err := p.learnSubject(ctx, c, a); err != nil {
 		return err
 	}
 	a.PushedAt, a.PushedBy = p.now().UTC(), c.caller.Principal.ID
 	return nil
 }
 
-func (p *Protocol) learnBlobs(ctx context.Context, c *call, a *policy.Artifact, external []digest.Digest) error {
-	for i := range a.Layers {
-		if _, err := p.learnBlob(ctx, c, a, a.Layers[i], slices.Contains(external, a.Layers[i].Digest)); err != nil {
-			return err
-		}
-	}
+func (p *Protocol) learnConfig(ctx context.Context, c *call, a *policy.Artifact) error {
 	if a.ConfigBlob == nil {
 		return nil
 	}
-	canonical, err := p.learnBlob(ctx, c, a, *a.ConfigBlob, false)
-	if err != nil || canonical == "" || a.Role != policy.RoleImage {
+	missing := len(a.Missing)
+	if err := p.learnBlob(ctx, c, a, a.ConfigBlob, nil); err != nil {
 		return err
 	}
-	config, err := p.readConfig(ctx, c.repo, canonical)
+	if a.Role != policy.RoleImage || len(a.Missing) > missing || slices.Contains(a.Missing, a.ConfigBlob.Digest) {
+		return nil
+	}
+	config, err := p.readConfig(ctx, c.repo, a.ConfigBlob.Digest)
 	if errors.Is(err, policy.ErrInvalid) || errors.Is(err, policy.ErrTooLarge) {
 		if manifest.IsImageConfig(a.ConfigBlob.MediaType) {
 			return errcode.New(errcode.ManifestInvalid, "the image's configuration is not valid: "+cause(err)).Because(err)
@@ -191,22 +202,22 @@ func (p *Protocol) learnBlobs(ctx context.Context, c *call, a *policy.Artifact, 
 	return nil
 }
 
-// learnBlob looks whether a blob is there, and is as large as is said. canonical
-// is empty for one that is not there.
-func (p *Protocol) learnBlob(ctx context.Context, c *call, a *policy.Artifact, d policy.Descriptor, external bool) (canonical digest.Digest, err error) {
+// learnBlob looks whether a blob is there, and is as large as is said.
+func (p *Protocol) learnBlob(ctx context.Context, c *call, a *policy.Artifact, d *policy.Descriptor, external map[digest.Digest]bool) error {
 	canonical, size, err := p.index.Blob(ctx, c.repo, d.Digest)
 	switch {
 	case errors.Is(err, policy.ErrNotFound):
-		if !external && !slices.Contains(a.Missing, d.Digest) {
+		if !external[d.Digest] && !slices.Contains(a.Missing, d.Digest) {
 			a.Missing = append(a.Missing, d.Digest)
 		}
-		return "", nil
+		return nil
 	case err != nil:
-		return "", err
+		return err
 	case size != d.Size:
-		return "", errcode.New(errcode.ManifestInvalid, "the manifest is not valid: the size of "+string(d.Digest)+" is not that of the blob")
+		return errcode.New(errcode.ManifestInvalid, "the manifest is not valid: the size of "+string(d.Digest)+" is not that of the blob")
 	}
-	return canonical, nil
+	d.Digest = canonical
+	return nil
 }
 
 func (p *Protocol) readConfig(ctx context.Context, repo policy.Repository, d digest.Digest) (*policy.ImageConfig, error) {
@@ -222,18 +233,25 @@ func (p *Protocol) readConfig(ctx context.Context, repo policy.Repository, d dig
 	return manifest.ParseConfig(raw)
 }
 
-// countReferrers bounds how many manifests may refer to one subject: clients read
+// learnSubject bounds how many manifests may refer to one subject: clients read
 // them all at once.
-func (p *Protocol) countReferrers(ctx context.Context, c *call, a *policy.Artifact) error {
+func (p *Protocol) learnSubject(ctx context.Context, c *call, a *policy.Artifact) error {
 	if a.Subject == nil {
 		return nil
+	}
+	known, err := p.index.Artifact(ctx, c.repo, a.Subject.Digest)
+	switch {
+	case err == nil:
+		a.Subject.Digest = known.Digest
+	case !errors.Is(err, policy.ErrNotFound):
+		return err
 	}
 	there, err := p.index.Referrers(ctx, c.repo, a.Subject.Digest)
 	if err != nil && !errors.Is(err, policy.ErrNotFound) {
 		return err
 	}
-	known := slices.ContainsFunc(there, func(d policy.Descriptor) bool { return d.Digest == a.Digest })
-	if len(there) >= p.limits.Referrers && !known {
+	again := slices.ContainsFunc(there, func(d policy.Descriptor) bool { return d.Digest == a.Digest })
+	if len(there) >= p.limits.Referrers && !again {
 		return errcode.New(errcode.DeniedCode, "the subject has as many referrers as are allowed")
 	}
 	return nil
@@ -327,8 +345,8 @@ func (p *Protocol) store(ctx context.Context, c *call, in *push, a *policy.Artif
 // pushed is the answer to a push that is stored.
 func (c *call) pushed(in *push) {
 	h := c.w.Header()
-	if in.artifact.Subject != nil {
-		h["Oci-Subject"] = []string{string(in.artifact.Subject.Digest)}
+	if in.subject != "" {
+		h["Oci-Subject"] = []string{string(in.subject)}
 	}
 	if in.params {
 		for _, tag := range in.tags {
