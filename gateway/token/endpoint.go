@@ -102,7 +102,7 @@ func (e *Endpoint) readGet(r *http.Request, from authn.Caller) (ask, error) {
 	// Only after the password: a stranger learns nothing from what is off.
 	a := ask{principal: c.Principal, offline: !c.Principal.Anonymous() &&
 		(query.Get("offline_token") == "true" || query.Get("access_type") == "offline")}
-	a.scopes, err = e.common(query)
+	a.scopes, err = e.common(query, r.Host)
 	return a, err
 }
 
@@ -133,15 +133,16 @@ func (e *Endpoint) readPost(w http.ResponseWriter, r *http.Request, from authn.C
 	if err != nil {
 		return ask{}, err
 	}
-	a.scopes, err = e.common(form)
+	a.scopes, err = e.common(form, r.Host)
 	return a, err
 }
 
 // common reads what both ways have: the service, which must be ours where it is
-// named, and the scopes.
-func (e *Endpoint) common(values url.Values) ([]policy.Scope, error) {
+// named (some clients name the host that they talk to), and the scopes. The token
+// is for our own name in any case.
+func (e *Endpoint) common(values url.Values, host string) ([]policy.Scope, error) {
 	for _, service := range values["service"] {
-		if service != "" && service != e.service.Name() {
+		if service != "" && service != e.service.Name() && service != host {
 			return nil, errcode.New(errcode.BadRequest, "this endpoint issues tokens for another service")
 		}
 	}

@@ -146,6 +146,15 @@ func TestGetToken(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	t.Run("the host may stand for the service", func(t *testing.T) {
+		out, err := c.get(t, "service=example.com", "alice", "right") // httptest's host
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.service.Verify(t.Context(), "default", out.Token); err != nil {
+			t.Fatal(err)
+		}
+	})
 	t.Run("nobody gets a token that carries nothing", func(t *testing.T) {
 		out, err := c.get(t, "service=bondgate&scope=repository:team/app:pull", "", "")
 		if err != nil {
