@@ -80,13 +80,13 @@ idle(pack) if left_out[input.purpose] == meta.packs[pack.name].class
 
 names := {pack.name | some pack in running}
 
-# The required packs that this purpose runs, and all that the project names, less
-# what is loaded.
-unloaded := (wanted_names | names) - object.keys(loaded)
+# What this purpose cannot do without and nobody lists, and what is listed and not
+# loaded.
+unloaded := (required_now - names) | (names - object.keys(loaded))
 
-wanted_names := set() if {
+required_now := set() if {
 	left_out[input.purpose] == "access"
-} else := required - (names & object.keys(loaded))
+} else := required
 
 default loaded := {}
 

@@ -1,0 +1,59 @@
+package bondgate.rules.rbac_test
+
+import data.bondgate.lib.fixtures
+
+call(roles, resource, verb, more) := fixtures.input_for("admin.api", {
+	"subject": fixtures.subject("alice", roles),
+	"admin": object.union({"resource": resource, "verb": verb, "id": "x", "before": null, "after": null, "auto": null}, more),
+})
+
+allowed if count(data.bondgate.rules.rbac.deny) == 0
+
+test_only_an_administrator_makes_users if {
+	allowed with input as call(["admin"], "user", "create", {})
+	not allowed with input as call(["projectAdmin"], "user", "create", {})
+}
+
+test_a_project_administrator_gives_roles_of_the_project_only if {
+	allowed with input as call(["projectAdmin"], "member", "set", {"after": {"project": "payments", "role": "developer"}})
+	not allowed with input as call(["projectAdmin"], "member", "set", {"after": {"project": "payments", "role": "admin"}})
+	not allowed with input as call(["projectAdmin"], "member", "set", {"after": {"project": "other", "role": "guest"}})
+	not allowed with input as call(["maintainer"], "member", "set", {"after": {"project": "payments", "role": "guest"}})
+}
+
+test_a_project_administrator_waives_in_the_project_only if {
+	allowed with input as call(["projectAdmin"], "waiver", "create", {"after": {"projects": ["payments"]}})
+	allowed with input as call(["projectAdmin"], "waiver", "create", {"after": {"scope": {"projects": ["payments"], "repositories": ["payments/*"]}}})
+	not allowed with input as call(["projectAdmin"], "waiver", "create", {"after": {"projects": []}})
+	not allowed with input as call(["projectAdmin"], "waiver", "create", {"after": {"projects": ["payments", "other"]}})
+	not allowed with input as call(["projectAdmin"], "waiver", "create", {"after": {"projects": ["payments"], "repositories": ["other/*"]}})
+	not allowed with input as call(["projectAdmin"], "waiver", "delete", {"before": {"projects": ["other"]}})
+}
+
+test_whose_push_makes_a_project_is_a_setting if {
+	allowed with input as call(["admin"], "project", "create", {"auto": "admins"})
+	allowed with input as call([], "project", "create", {"auto": "writers"})
+	not allowed with input as call([], "project", "create", {"auto": "admins"})
+	not allowed with input as call([], "project", "create", {})
+	not allowed with input as call(["admin"], "project", "create", {"auto": "off"})
+}
+
+test_people_change_their_own_password if {
+	allowed with input as call([], "user", "passwd", {"id": "alice"})
+	not allowed with input as call([], "user", "passwd", {"id": "bob"})
+}
+
+read(roles, who) := fixtures.input_for("decision.read", {
+	"subject": fixtures.subject("alice", roles),
+	"admin": {"before": {"subject": who, "issuer": "local"}},
+})
+
+test_people_read_decisions_about_themselves if {
+	allowed with input as read([], "alice")
+	not allowed with input as read(["developer"], "bob")
+}
+
+test_administrators_read_decisions_about_others if {
+	allowed with input as read(["admin"], "bob")
+	allowed with input as read(["projectAdmin"], "bob")
+}
