@@ -86,8 +86,11 @@ func TestADeniedPullSaysWhyAndWhatToDo(t *testing.T) {
 		}
 		harness.Eventually(t, "bondgate decisions show", func() error {
 			shown := g.CLI("decisions", "show", string(id[1]))
-			if shown.Err != nil || !strings.Contains(shown.Stdout, "house.no_root") {
-				return fmt.Errorf("decision %s: %v %s", id[1], shown.Err, shown.Said())
+			if shown.Err != nil {
+				return fmt.Errorf("decision %s: %w: %s", id[1], shown.Err, shown.Said())
+			}
+			if !strings.Contains(shown.Stdout, "house.no_root") {
+				return fmt.Errorf("decision %s does not name the rule: %s", id[1], shown.Said())
 			}
 			return nil
 		})
