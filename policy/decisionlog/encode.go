@@ -37,7 +37,6 @@ func newEncoder(writer string, m *mask, key []byte) *encoder {
 // one bad document must not stop all others.
 func (e *encoder) encode(r *policy.Record, count int64, at head) (row, []fact) {
 	inputErr := e.input(r)
-	replayable := !e.doc.masked && inputErr == "" && len(e.doc.buf) > 0
 	out := row{
 		writer: e.writer, seq: at.seq + 1, id: clean(r.ID), at: r.At.UnixMicro(),
 		workspace: clean(workspaceOf(r.Workspace)), action: clean(string(r.Action)), verdict: verdictOf(r),
@@ -51,7 +50,11 @@ func (e *encoder) encode(r *policy.Record, count int64, at head) (row, []fact) {
 	w.text("at", r.At.UTC().Format(time.RFC3339Nano))
 	w.number("count", count)
 	w.reasons("deny", r.Decision.Deny)
-	w.text("digest", e.shown(r.Digest, "artifact", "digest"))
+	digest := e.shown(r.Digest, "artifact", "digest")
+	if digest == r.Digest {
+		digest = e.shown(r.Digest, "blob", "digest")
+	}
+	w.text("digest", digest)
 	w.reasons("dryrun", r.Decision.Dryrun)
 	w.facts("facts", e.doc.facts)
 	w.scopes("granted", r.Decision.Granted)
@@ -68,7 +71,7 @@ func (e *encoder) encode(r *policy.Record, count int64, at head) (row, []fact) {
 	w.text("purpose", string(r.Purpose))
 	w.text("reference", e.shown(r.Reference, "reference", "value"))
 	w.text("repeats", r.Repeats)
-	w.flag("replayable", replayable)
+	w.flag("replayable", !e.doc.masked && inputErr == "" && len(out.input) > 0)
 	w.text("repository", e.shown(r.Repository, "repository", "name"))
 	w.text("request_id", r.RequestID)
 	w.number("retry_after_ms", r.Decision.RetryAfter.Milliseconds())
