@@ -51,39 +51,6 @@ func (s *Store) Artifact(ctx context.Context, repo policy.Repository, d digest.D
 	return a, nil
 }
 
-// dealias gives the canonical digest. A sha256 digest is canonical itself.
-func (s *Store) dealias(ctx context.Context, repo policy.Repository, d digest.Digest) (digest.Digest, error) {
-	if isCanonical(d) {
-		return d, nil
-	}
-	key := cacheKey{cachedAlias, repo, string(d)}
-	if v, ok := s.cache.get(key); ok {
-		return v.(digest.Digest), nil
-	}
-	t := s.cache.begin(repo)
-	c, err := readAlias(ctx, s.reads, repo, d)
-	if err != nil {
-		return d, err
-	}
-	s.cache.install(t, key, c, int64(len(c)))
-	return c, nil
-}
-
-func isCanonical(d digest.Digest) bool {
-	const prefix = string(digest.SHA256) + ":"
-	return len(d) > len(prefix) && d[:len(prefix)] == digest.Digest(prefix)
-}
-
-func readAlias(ctx context.Context, q querier, repo policy.Repository, d digest.Digest) (digest.Digest, error) {
-	if isCanonical(d) {
-		return d, nil
-	}
-	var c string
-	err := q.row(ctx, "SELECT digest FROM aliases WHERE workspace = $1 AND repository = $2 AND alias = $3",
-		repo.Workspace, repo.Name, string(d)).Scan(&c)
-	return digest.Digest(c), err
-}
-
 // artifactQuery reads a manifest and what hangs on it in one statement, which is
 // one journey and one snapshot: a push in between is seen whole or not at all.
 const artifactQuery = `

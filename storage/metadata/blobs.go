@@ -2,7 +2,6 @@ package metadata
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
@@ -42,7 +41,8 @@ func (s *Store) Blob(ctx context.Context, repo policy.Repository, d digest.Diges
 
 // AddBlob notes that the repository has a blob of size bytes, and another digest
 // that a client named it by, empty for none. A blob that is there already is no
-// error. Nobody holds the absence of a blob in memory, so no change is recorded.
+// error. Nobody holds the absence of a blob in memory, so no change is recorded
+// without an alias.
 func (s *Store) AddBlob(ctx context.Context, repo policy.Repository, d, alias digest.Digest, size int64) error {
 	repo = canonical(repo)
 	if !isCanonical(d) || repo.Name == "" {
@@ -55,8 +55,17 @@ func (s *Store) AddBlob(ctx context.Context, repo policy.Repository, d, alias di
 		if err != nil {
 			return err
 		}
-		return addAliases(ctx, tx, repo, d, alias)
+		if alias == "" || isCanonical(alias) {
+			return nil
+		}
+		if err := addAliases(ctx, tx, repo, d, alias); err != nil {
+			return err
+		}
+		return s.recordRepository(ctx, tx, repo)
 	})
+	if alias != "" {
+		s.cache.changedAll(repo)
+	}
 	return wrap(err, "add blob %s to %s", d, repo)
 }
 
@@ -94,9 +103,12 @@ const blobManifestsQuery = `SELECT digest FROM manifest_blobs
 
 // BlobManifests lists at most limit manifests of the repository that name the
 // blob as their config or a layer, the latest pushed first. None is an empty
-// list. The blob is named by its canonical digest.
+// list.
 func (s *Store) BlobManifests(ctx context.Context, repo policy.Repository, blob digest.Digest, limit int) ([]digest.Digest, error) {
 	repo = canonical(repo)
+	if c, err := s.dealias(ctx, repo, blob); err == nil {
+		blob = c
+	}
 	key := cacheKey{cachedBlobManifests, repo, string(blob)}
 	if v, ok := s.cache.get(key); ok {
 		if b := v.(*blobManifests); b.complete || limit <= len(b.digests) {
@@ -114,88 +126,4 @@ func (s *Store) BlobManifests(ctx context.Context, repo policy.Repository, blob 
 		s.cache.install(t, key, &blobManifests{list, len(list) < asked}, int64(len(list)*96))
 	}
 	return list[:min(limit, len(list))], nil
-}
-
-// Rebuild replaces everything that the index has of a repository: the manifests
-// with their Tags and Aliases, the sizes of blobs by canonical digest, and other
-// names of blobs (alias to canonical). A manifest that the index had keeps the
-// time and the author of its push. With nothing at all the repository is gone.
-func (s *Store) Rebuild(ctx context.Context, repo policy.Repository, artifacts []*policy.Artifact,
-	blobs map[digest.Digest]int64, aliases map[digest.Digest]digest.Digest,
-) error {
-	repo = canonical(repo)
-	err := s.update(ctx, func(ctx context.Context, tx querier) error {
-		if err := rebuild(ctx, tx, repo, artifacts, blobs, aliases); err != nil {
-			return err
-		}
-		return s.recordRepository(ctx, tx, repo)
-	})
-	s.cache.changedAll(repo)
-	return wrap(err, "rebuild %s", repo)
-}
-
-func rebuild(ctx context.Context, tx querier, repo policy.Repository, artifacts []*policy.Artifact,
-	blobs map[digest.Digest]int64, aliases map[digest.Digest]digest.Digest,
-) error {
-	type push struct {
-		digest string
-		at     int64
-		by     string
-	}
-	rows, err := tx.rows(ctx, "SELECT digest, pushed_at, pushed_by FROM artifacts WHERE workspace = $1 AND repository = $2",
-		repo.Workspace, repo.Name)
-	pushes, err := collect(rows, err, func(rows *sql.Rows) (p push, err error) {
-		return p, rows.Scan(&p.digest, &p.at, &p.by)
-	})
-	if err != nil {
-		return err
-	}
-	known := map[string]push{}
-	for _, p := range pushes {
-		known[p.digest] = p
-	}
-	for _, table := range []string{"artifacts", "tags", "aliases", "blobs", "manifest_blobs", "manifest_children"} {
-		if _, err := tx.exec(ctx, "DELETE FROM "+table+" WHERE workspace = $1 AND repository = $2",
-			repo.Workspace, repo.Name); err != nil {
-			return err
-		}
-	}
-	if len(artifacts) == 0 {
-		if _, err := tx.exec(ctx, "DELETE FROM repositories WHERE workspace = $1 AND name = $2",
-			repo.Workspace, repo.Name); err != nil {
-			return err
-		}
-	}
-	for _, a := range artifacts {
-		if p, ok := known[string(a.Digest)]; ok {
-			kept := *a
-			kept.PushedAt, kept.PushedBy = fromMicros(p.at), p.by
-			a = &kept
-		}
-		row, err := newArtifactRow(repo, a)
-		if err != nil {
-			return err
-		}
-		if err := row.put(ctx, tx); err != nil {
-			return err
-		}
-		for _, tag := range a.Tags {
-			if err := moveTag(ctx, tx, repo, policy.TagMove{Tag: tag}, a.Digest); err != nil {
-				return err
-			}
-		}
-	}
-	var rowsOf [][]any
-	for d, size := range blobs {
-		rowsOf = append(rowsOf, []any{repo.Workspace, repo.Name, string(d), size})
-	}
-	if err := insert(ctx, tx, "blobs (workspace, repository, digest, size)", " ON CONFLICT DO NOTHING", 4, rowsOf); err != nil {
-		return err
-	}
-	for alias, d := range aliases {
-		if err := addAliases(ctx, tx, repo, d, alias); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -73,6 +73,16 @@ func deleteManifest(ctx context.Context, tx querier, repo policy.Repository, d d
 	if err := json.Unmarshal([]byte(body), &a); err != nil {
 		return nil, fmt.Errorf("facts: %w", err)
 	}
+	if namesByAlias(&a) {
+		// Which digest its rows have depends on what was known when: look for
+		// them all.
+		for _, table := range []string{"manifest_blobs", "manifest_children"} {
+			if _, err := tx.exec(ctx, "DELETE FROM "+table+" WHERE workspace = $1 AND repository = $2 AND digest = $3",
+				key...); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for _, blob := range blobsOf(&a) {
 		if _, err := tx.exec(ctx, `DELETE FROM manifest_blobs
 			WHERE workspace = $1 AND repository = $2 AND blob = $3 AND pushed_at = $4 AND digest = $5`,
@@ -95,14 +105,4 @@ func deleteManifest(ctx context.Context, tx querier, repo policy.Repository, d d
 	tags, err := collect(rows, err, scanString[string])
 	slices.Sort(tags)
 	return tags, err
-}
-
-// dropAliases forgets the other names of a digest unless a blob or a manifest of
-// the repository still has it.
-func dropAliases(ctx context.Context, tx querier, repo policy.Repository, d digest.Digest) error {
-	_, err := tx.exec(ctx, `DELETE FROM aliases WHERE workspace = $1 AND repository = $2 AND digest = $3
-		AND NOT EXISTS (SELECT 1 FROM blobs WHERE workspace = $1 AND repository = $2 AND digest = $3)
-		AND NOT EXISTS (SELECT 1 FROM artifacts WHERE workspace = $1 AND repository = $2 AND digest = $3)`,
-		repo.Workspace, repo.Name, string(d))
-	return err
 }

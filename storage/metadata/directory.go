@@ -32,6 +32,11 @@ type directory struct {
 	feed feed
 }
 
+var (
+	_ policy.Directory = (*Store)(nil)
+	_ policy.View      = (*view)(nil)
+)
+
 func newDirectory(s *Store) *directory {
 	return &directory{store: s, began: time.Now()}
 }

@@ -2,7 +2,7 @@
 // whose truth is the database, and the index of manifests, tags and blobs,
 // which is derived from the storage engine's content and can be rebuilt.
 //
-// It runs on SQLite (one file, no services) and on PostgreSQL (a fleet) with one
+// It runs on SQLite (one file, no services) and on PostgreSQL 13 or newer (a fleet) with one
 // set of queries. People, projects and waivers are also held in memory as one
 // immutable view, replaced before a changing call returns; the index's answers
 // are cached and dropped when they change. Replicas learn of each other's

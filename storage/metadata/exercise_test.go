@@ -26,6 +26,7 @@ func exercise(t *testing.T, database func(t *testing.T) (open func() *Store)) {
 		"a deleted manifest takes its tags and leaves its referrers":  deletions,
 		"a deleted tag leaves its manifest":                           tagDeletion,
 		"blobs are known by all their names":                          blobNames,
+		"what manifests name by an alias is found by both names":      aliasesInTheGraph,
 		"the manifests of a blob come latest first":                   manifestsOfBlob,
 		"lists are paged by key in byte order":                        paging,
 		"workspaces do not meet":                                      workspaces,

@@ -115,8 +115,10 @@ func (f *snapshotFeed) next(ctx context.Context, own bool) ([]part, error) {
 const (
 	// keepChanges is how long rows of the feed are kept. A replica that could
 	// not ask for that long reads everything anew.
-	keepChanges = time.Hour
-	pruneEvery  = 10 * time.Minute
+	keepChanges = 10 * time.Minute
+	pruneEvery  = time.Minute
+	// pruneRows is how many rows one transaction removes: pushes wait for it.
+	pruneRows = 5000
 )
 
 // poll follows the feed until ctx ends.
@@ -185,18 +187,26 @@ func (d *directory) follow(ctx context.Context) error {
 	return nil
 }
 
-// prune removes rows that every replica has read. The newest stays: a revision
-// never goes back.
+// prune removes rows that every replica has read, in whole portions only: the
+// newest stay, so that a revision never goes back.
 func (d *directory) prune(ctx context.Context) error {
-	err := d.store.update(ctx, func(ctx context.Context, tx querier) error {
-		_, err := tx.exec(ctx, "DELETE FROM changes WHERE at < $1 AND seq < (SELECT MAX(seq) FROM changes)",
-			time.Now().Add(-keepChanges).UnixMicro())
-		return err
-	})
-	if errors.Is(err, context.Canceled) {
-		return nil
+	for {
+		var seq, at int64
+		err := d.store.reads.row(ctx, "SELECT seq, at FROM changes ORDER BY seq LIMIT 1 OFFSET $1",
+			pruneRows).Scan(&seq, &at)
+		if errors.Is(err, sql.ErrNoRows) || (err == nil && at > time.Now().Add(-keepChanges).UnixMicro()) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := d.store.update(ctx, func(ctx context.Context, tx querier) error {
+			_, err := tx.exec(ctx, "DELETE FROM changes WHERE seq < $1", seq)
+			return err
+		}); err != nil {
+			return err
+		}
 	}
-	return err
 }
 
 // recordRepository adds the row that tells other replicas to forget a repository.

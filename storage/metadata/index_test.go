@@ -294,6 +294,54 @@ func blobNames(t *testing.T, open func() *Store) {
 	is(t, s.AddBlob(ctx, repo, alias, "", 42), policy.ErrInvalid)
 }
 
+// aliasesInTheGraph has the other names come before the manifests that use them,
+// or after.
+func aliasesInTheGraph(t *testing.T, open func() *Store) {
+	sha512 := func(name string) digest.Digest { return digest.SHA512.FromString(name) }
+	s, ctx := open(), t.Context()
+	for _, aliasFirst := range []bool{true, false} {
+		r := policy.Repository{Workspace: "default", Name: fmt.Sprint("payments/", aliasFirst)}
+		child := image("child")
+		child.Repository, child.Aliases = r, []digest.Digest{sha512("child")}
+		learn := func() {
+			must(t, s.Push(ctx, child, nil))
+			must(t, s.AddBlob(ctx, r, dig("layer"), sha512("layer"), 5))
+		}
+		if aliasFirst {
+			learn()
+		}
+		user := image("user")
+		user.Repository, user.Kind = r, policy.KindIndex
+		user.Layers = append(user.Layers, policy.Descriptor{Digest: sha512("layer")})
+		user.Manifests = []policy.Child{{Descriptor: policy.Descriptor{Digest: sha512("child")}}}
+		user.Subject = &policy.Descriptor{Digest: sha512("child")}
+		must(t, s.Push(ctx, user, nil))
+		if !aliasFirst {
+			list, err := s.Referrers(ctx, r, sha512("child"))
+			must(t, err)
+			same(t, len(list), 1)
+			learn()
+		}
+		both := func(want int) {
+			t.Helper()
+			for _, name := range []func(string) digest.Digest{dig, sha512} {
+				list, err := s.BlobManifests(ctx, r, name("layer"), 8)
+				must(t, err)
+				refs, err := s.Referrers(ctx, r, name("child"))
+				must(t, err)
+				a, err := s.Artifact(ctx, r, name("child"))
+				must(t, err)
+				same(t, text(len(list), len(refs), len(a.Parents), a.Referrers), text(want, want, want, want))
+			}
+		}
+		both(1)
+		both(1)
+		_, err := s.DeleteManifest(ctx, r, user.Digest)
+		must(t, err)
+		both(0)
+	}
+}
+
 func manifestsOfBlob(t *testing.T, open func() *Store) {
 	s, ctx := open(), t.Context()
 	var want []digest.Digest

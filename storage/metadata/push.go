@@ -40,7 +40,11 @@ func (s *Store) Push(ctx context.Context, a *policy.Artifact, moves []policy.Tag
 		return s.recordRepository(ctx, tx, repo)
 	})
 	// Even after an error: a commit may have happened whose answer was lost.
-	s.cache.changed(repo, touched(repo, a, moves))
+	if len(a.Aliases) > 0 || namesByAlias(a) {
+		s.cache.changedAll(repo)
+	} else {
+		s.cache.changed(repo, touched(repo, a, moves))
+	}
 	return wrap(err, "push %s to %s", a.Digest, repo)
 }
 
@@ -117,10 +121,14 @@ func newArtifactRow(repo policy.Repository, a *policy.Artifact) (*artifactRow, e
 // facts are replaced, because a newer version may read more from the same bytes.
 func (r *artifactRow) put(ctx context.Context, tx querier) error {
 	a, ws, name, d := r.artifact, r.repo.Workspace, r.repo.Name, string(r.artifact.Digest)
+	subject, err := resolve(ctx, tx, r.repo, digest.Digest(r.subject))
+	if err != nil {
+		return err
+	}
 	added, err := tx.exec(ctx, `INSERT INTO artifacts
 		(workspace, repository, digest, subject, size, body, pushed_at, pushed_by)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
-		ws, name, d, r.subject, a.Size, r.body, r.pushedAt, a.PushedBy)
+		ws, name, d, string(subject), a.Size, r.body, r.pushedAt, a.PushedBy)
 	if err != nil {
 		return err
 	}
@@ -138,9 +146,15 @@ func (r *artifactRow) put(ctx context.Context, tx querier) error {
 	}
 	var blobs, children [][]any
 	for _, blob := range blobsOf(a) {
+		if blob, err = resolve(ctx, tx, r.repo, blob); err != nil {
+			return err
+		}
 		blobs = append(blobs, []any{ws, name, string(blob), r.pushedAt, d})
 	}
 	for _, child := range childrenOf(a) {
+		if child, err = resolve(ctx, tx, r.repo, child); err != nil {
+			return err
+		}
 		children = append(children, []any{ws, name, string(child), d})
 	}
 	if err := insert(ctx, tx, "manifest_blobs (workspace, repository, blob, pushed_at, digest)",
@@ -149,16 +163,6 @@ func (r *artifactRow) put(ctx context.Context, tx querier) error {
 	}
 	return insert(ctx, tx, "manifest_children (workspace, repository, child, digest)",
 		" ON CONFLICT DO NOTHING", 4, children)
-}
-
-func addAliases(ctx context.Context, tx querier, repo policy.Repository, d digest.Digest, aliases ...digest.Digest) error {
-	var rows [][]any
-	for _, alias := range aliases {
-		if alias != "" && alias != d {
-			rows = append(rows, []any{repo.Workspace, repo.Name, string(alias), string(d)})
-		}
-	}
-	return insert(ctx, tx, "aliases (workspace, repository, alias, digest)", " ON CONFLICT DO NOTHING", 4, rows)
 }
 
 // blobsOf lists the blobs that a manifest names, config included, each once.

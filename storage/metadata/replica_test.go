@@ -1,11 +1,13 @@
 package metadata
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/bondgate/bondgate/policy"
+	"github.com/bondgate/bondgate/storage/metadata/metadatatest"
 )
 
 // eventually polls: how long a replica takes is not what is tested.
@@ -93,5 +95,70 @@ func TestReplicasMissNoChange(t *testing.T) {
 			}
 			return true
 		})
+	})
+}
+
+// A transaction that took its number early may commit after one with a larger
+// number was read.
+func TestPostgreSQLChangesOutOfOrderAreNotMissed(t *testing.T) {
+	dsn := metadatatest.PostgreSQL(t)
+	a, b, watcher, ctx := open(t, Config{DSN: dsn}), open(t, Config{DSN: dsn}), open(t, Config{DSN: dsn}), t.Context()
+	recorded, commit := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- a.update(ctx, func(ctx context.Context, tx querier) error {
+			if _, err := tx.exec(ctx, "INSERT INTO projects (workspace, name, public, owner, labels, packs, created) VALUES ('default', 'early', true, '', 'null', 'null', 0)"); err != nil {
+				return err
+			}
+			if err := a.record(ctx, tx, changedProject, "default", "early"); err != nil {
+				return err
+			}
+			close(recorded)
+			<-commit
+			return nil
+		})
+	}()
+	<-recorded
+	sees := func(name string) func() bool {
+		return func() bool { _, ok := viewOf(t, watcher).Project("", name); return ok }
+	}
+	for i := range 3 {
+		name := fmt.Sprint("late", i)
+		must(t, b.CreateProject(ctx, policy.Project{Name: name}))
+		eventually(t, "a change with a larger number is seen", sees(name))
+	}
+	revision := viewOf(t, watcher).Revision()
+	time.Sleep(3 * watcher.cfg.Poll) // what was seen is not taken for new
+	same(t, viewOf(t, watcher).Revision(), revision)
+	same(t, sees("early")(), false)
+	close(commit)
+	must(t, <-done)
+	eventually(t, "the change with the smaller number is seen", sees("early"))
+}
+
+func TestOldChangesAreRemovedInPortions(t *testing.T) {
+	both(t, func(t *testing.T, open func() *Store) {
+		s, ctx := open(), t.Context()
+		count := func() (n int) {
+			must(t, s.reads.row(ctx, "SELECT COUNT(*) FROM changes").Scan(&n))
+			return n
+		}
+		for _, c := range []struct {
+			at         time.Time
+			add, leave int
+		}{
+			{time.UnixMicro(1), 2*pruneRows + 10, 10},
+			{time.Now(), pruneRows, pruneRows + 10}, // the oldest portion ends with a new row
+		} {
+			must(t, s.update(ctx, func(ctx context.Context, tx querier) error {
+				var rows [][]any
+				for range c.add {
+					rows = append(rows, []any{"default", changedRepository, "a/b", "elsewhere", c.at.UnixMicro()})
+				}
+				return insert(ctx, tx, "changes (workspace, kind, key, origin, at)", "", 5, rows)
+			}))
+			must(t, s.directory.prune(ctx))
+			same(t, count(), c.leave)
+		}
 	})
 }
