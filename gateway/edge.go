@@ -185,11 +185,14 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request, operator bool) {
 var nosniff = []string{"nosniff"}
 
 func (e *Edge) dispatch(a *answer, r *http.Request, v *visit) error {
-	if !v.operator && !validHost(r.Host) {
+	path := r.URL.Path
+	// A load balancer that asks after health in HTTP/1.0 names no host.
+	unnamed := r.Host == "" && (path == "/livez" || path == "/readyz")
+	if !v.operator && !unnamed && !validHost(r.Host) {
 		return errHost
 	}
 	v.workspace = e.workspace(r.Host)
-	if path := r.URL.Path; !v.operator && (path == "/v2" || strings.HasPrefix(path, "/v2/")) {
+	if !v.operator && (path == "/v2" || strings.HasPrefix(path, "/v2/")) {
 		return e.registry(a, r, v)
 	}
 	e.site.ServeHTTP(a, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))

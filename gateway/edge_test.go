@@ -3,27 +3,21 @@ package gateway_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bondgate/bondgate/gateway"
 	"github.com/bondgate/bondgate/gateway/authn"
-	"github.com/bondgate/bondgate/gateway/errcode"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -164,106 +158,6 @@ func TestTheRegistryIsServedWithWhoAsks(t *testing.T) {
 	}
 }
 
-func TestChallenge(t *testing.T) {
-	insufficient := func(http.ResponseWriter, *http.Request, authn.Caller) error {
-		return errcode.Unauthorized("repository:a/b:push", true)
-	}
-	nobody := func(http.ResponseWriter, *http.Request, authn.Caller) error { return errcode.Unauthorized("", false) }
-	cases := []struct {
-		sentence string
-		config   func(*gateway.Config)
-		serve    func(http.ResponseWriter, *http.Request, authn.Caller) error
-		r        *http.Request
-		want     string
-	}{
-		{
-			"the realm is the host and port that was asked", nil, nobody,
-			request("GET", "http://localhost:5000/v2/"), `Bearer realm="http://localhost:5000/token",service="bondgate"`,
-		},
-		{
-			"an address stays an address", nil, nobody,
-			request("GET", "http://127.0.0.1:5000/v2/"), `Bearer realm="http://127.0.0.1:5000/token",service="bondgate"`,
-		},
-		{
-			"IPv6 too", nil, nobody,
-			request("GET", "http://[::1]:5000/v2/"), `Bearer realm="http://[::1]:5000/token",service="bondgate"`,
-		},
-		{
-			"TLS is https", nil, nobody,
-			request("GET", "https://reg.example/v2/"), `Bearer realm="https://reg.example/token",service="bondgate"`,
-		},
-		{
-			"so is a proxy that terminates it", func(c *gateway.Config) { c.BehindTLSProxy = true }, nobody,
-			request("GET", "http://reg.example/v2/"), `Bearer realm="https://reg.example/token",service="bondgate"`,
-		},
-		{
-			"a header changes neither scheme nor host", nil, nobody,
-			request("GET", "http://reg.example/v2/", with("X-Forwarded-Proto", "https"), with("X-Forwarded-Host", "evil.example"), with("Forwarded", "host=evil.example;proto=https")),
-			`Bearer realm="http://reg.example/token",service="bondgate"`,
-		},
-		{
-			"a route that nobody asks as gets its scope", nil, nobody,
-			request("PUT", "http://reg.example/v2/a/b/manifests/v1"),
-			`Bearer realm="http://reg.example/token",service="bondgate",scope="repository:a/b:pull,push"`,
-		},
-		{
-			"a mount wants the source too", nil, nobody,
-			request("POST", "http://reg.example/v2/a/b/blobs/uploads/?mount=sha256:"+strings.Repeat("a", 64)+"&from=c/d"),
-			`Bearer realm="http://reg.example/token",service="bondgate",scope="repository:a/b:pull,push repository:c/d:pull"`,
-		},
-		{
-			"a token that lacks a scope is told which", nil, insufficient,
-			request("PUT", "http://reg.example/v2/a/b/manifests/v1", with("Authorization", "Bearer tok")),
-			`Bearer realm="http://reg.example/token",service="bondgate",scope="repository:a/b:push",error="insufficient_scope"`,
-		},
-		{
-			"a token that has expired is asked for anew, with the scope", nil, nil,
-			request("GET", "http://reg.example/v2/a/b/manifests/v1", with("Authorization", "Bearer old")),
-			`Bearer realm="http://reg.example/token",service="bondgate",scope="repository:a/b:pull",error="invalid_token"`,
-		},
-		{
-			"a wrong password", nil, nil,
-			request("GET", "http://reg.example/v2/_catalog", func(r *http.Request) { r.SetBasicAuth("alice", "wrong") }),
-			`Bearer realm="http://reg.example/token",service="bondgate",scope="registry:catalog:*"`,
-		},
-		{
-			"the token endpoint takes passwords", nil, nil,
-			request("GET", "http://reg.example/token", with("Authorization", "Basic nonsense")), `Basic realm="Bondgate", charset="UTF-8"`,
-		},
-	}
-	for _, c := range cases {
-		t.Run(c.sentence, func(t *testing.T) {
-			var changes []func(*gateway.Config)
-			if c.config != nil {
-				changes = append(changes, c.config)
-			}
-			h := newHouse(t, changes...)
-			h.protocol.serve, h.token.serve = c.serve, nobody
-			w := h.do(c.r)
-			if got := w.Header().Values("WWW-Authenticate"); w.Code != 401 || len(got) != 1 || got[0] != c.want {
-				t.Fatalf("%d %q\nwant %q", w.Code, got, c.want)
-			}
-			if !strings.Contains(w.Body.String(), `"UNAUTHORIZED"`) {
-				t.Fatal(w.Body)
-			}
-		})
-	}
-}
-
-func TestAHostThatCannotBeInARealmIsRefused(t *testing.T) {
-	h := newHouse(t)
-	for _, host := range []string{`a",error="`, "", "a b", "a\r\nX: y", "ü.example", strings.Repeat("a", 300), "a/b", "user@host"} {
-		r := request("GET", "/v2/")
-		r.Host = host
-		if w := h.do(r); w.Code != 400 || w.Header().Get("WWW-Authenticate") != "" {
-			t.Fatalf("%q: %d", host, w.Code)
-		}
-	}
-	if h.protocol.calls != 0 {
-		t.Fatal("it was served")
-	}
-}
-
 func TestErrorsOfAuthentication(t *testing.T) {
 	h := newHouse(t)
 	for user, want := range map[string]int{"down": 503, "busy": 429} {
@@ -334,86 +228,6 @@ func TestClientAddress(t *testing.T) {
 	}
 }
 
-func TestWhoSeesInside(t *testing.T) {
-	behind := func(c *gateway.Config) { c.BehindTLSProxy = true }
-	cases := []struct {
-		sentence string
-		config   func(*gateway.Config)
-		r        []func(*http.Request)
-		metrics  int
-		detail   bool
-	}{
-		{"somebody on the same machine", nil, []func(*http.Request){loopback}, 200, true},
-		{"a stranger", nil, nil, 401, false},
-		{"an administrator", nil, []func(*http.Request){basic("admin")}, 200, true},
-		{"somebody else with a password", nil, []func(*http.Request){basic("alice")}, 403, false},
-		{"an administrator's registry token", nil, []func(*http.Request){with("Authorization", "Bearer tok")}, 401, false},
-		{"loopback, but passed on by a proxy", nil, []func(*http.Request){loopback, with("X-Forwarded-For", "203.0.113.9")}, 401, false},
-		{"loopback behind a proxy that says nothing", behind, []func(*http.Request){loopback}, 401, false},
-		{"a page whose name was pointed at loopback", nil, []func(*http.Request){loopback, func(r *http.Request) { r.Host = "evil.example" }}, 401, false},
-	}
-	for _, c := range cases {
-		t.Run(c.sentence, func(t *testing.T) {
-			var changes []func(*gateway.Config)
-			if c.config != nil {
-				changes = append(changes, c.config)
-			}
-			h := newHouse(t, changes...)
-			if w := h.do(request("GET", "/metrics", c.r...)); w.Code != c.metrics || (w.Code == 200) != strings.Contains(w.Body.String(), "bondgate_http_requests_total") {
-				t.Fatalf("metrics: %d", w.Code)
-			}
-			h.note = "the last edit of the policy was refused"
-			w := h.do(request("GET", "/readyz", c.r...))
-			if w.Code != 200 || strings.Contains(w.Body.String(), h.note) != c.detail {
-				t.Fatalf("readyz: %d %s", w.Code, w.Body)
-			}
-		})
-	}
-	h := newHouse(t)
-	h.do(request("GET", "/metrics", basic("admin")))
-	if a := h.gate.asked; len(a) != 1 || a[0].Action != policy.AdminAPI || a[0].Admin.Resource != "metrics" || a[0].Admin.Verb != "read" {
-		t.Fatalf("%+v", a)
-	}
-}
-
-func TestHealth(t *testing.T) {
-	now := time.Now()
-	h := newHouse(t, func(c *gateway.Config) { c.Now = func() time.Time { return now } })
-	if w := h.do(request("GET", "/livez")); w.Code != 200 || w.Body.String() != "ok\n" {
-		t.Fatal(w.Code)
-	}
-	h.broken = errors.New("disk\nis gone")
-	if w := h.do(request("GET", "/readyz")); w.Code != 503 || w.Body.String() != "not ready\n" {
-		t.Fatalf("%d %s", w.Code, w.Body)
-	}
-	w := h.do(request("GET", "/readyz", loopback))
-	var detail struct {
-		Ready bool
-		Parts []struct {
-			Name, Error string
-			Ready       bool
-		}
-	}
-	if err := json.Unmarshal(w.Body.Bytes(), &detail); err != nil || w.Code != 503 || detail.Ready || len(detail.Parts) != 2 ||
-		detail.Parts[0].Name != "storage" || detail.Parts[0].Error != "disk is gone" || !detail.Parts[1].Ready {
-		t.Fatalf("%d %s %v", w.Code, w.Body, err)
-	}
-	if w := h.do(request("HEAD", "/livez")); w.Code != 200 {
-		t.Fatal("livez depends on the parts")
-	}
-	h.broken = nil
-	if w := h.do(request("GET", "/readyz")); w.Code != 503 {
-		t.Fatal("each question costs a check")
-	}
-	now = now.Add(time.Second)
-	if w := h.do(request("GET", "/readyz")); w.Code != 200 {
-		t.Fatalf("%d %s", w.Code, w.Body)
-	}
-	if w := h.do(request("GET", "/readyz", func(r *http.Request) { r.SetBasicAuth("admin", "wrong") })); w.Code != 401 {
-		t.Fatalf("a wrong password: %d", w.Code)
-	}
-}
-
 func TestSite(t *testing.T) {
 	h := newHouse(t)
 	cases := []struct {
@@ -461,76 +275,6 @@ func TestTheSocketIsTheOperators(t *testing.T) {
 	}
 }
 
-func TestAPanicIsAnAnswerWithoutInternals(t *testing.T) {
-	h := newHouse(t)
-	cases := []struct {
-		sentence string
-		value    any
-		status   int
-	}{
-		{"any panic is 500", "secret dsn", 500},
-		{"an outage is 503", fmt.Errorf("secret: %w", policy.ErrUnavailable), 503},
-	}
-	for _, c := range cases {
-		t.Run(c.sentence, func(t *testing.T) {
-			h.protocol.serve = func(http.ResponseWriter, *http.Request, authn.Caller) error { panic(c.value) }
-			h.api.serve = h.protocol.serve
-			for _, path := range []string{"/v2/", "/api/v1/users"} {
-				w := h.do(request("GET", path))
-				if w.Code != c.status || strings.Contains(w.Body.String(), "secret") || !strings.Contains(h.log.String(), "secret") {
-					t.Fatalf("%s: %d %s", path, w.Code, w.Body)
-				}
-			}
-		})
-	}
-	t.Run("a body that has begun is cut, not ended", func(t *testing.T) {
-		for _, serve := range []func(http.ResponseWriter, *http.Request, authn.Caller) error{
-			func(w http.ResponseWriter, _ *http.Request, _ authn.Caller) error {
-				_, _ = io.WriteString(w, strings.Repeat("x", 10000))
-				panic("late")
-			},
-			func(w http.ResponseWriter, _ *http.Request, _ authn.Caller) error {
-				_, _ = io.WriteString(w, strings.Repeat("x", 10000))
-				return policy.ErrUnavailable
-			},
-		} {
-			h.protocol.serve, h.api.serve = serve, serve
-			srv := httptest.NewServer(h.edge)
-			for _, path := range []string{"/v2/", "/api/v1/x"} {
-				res, err := http.Get(srv.URL + path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				body, err := io.ReadAll(res.Body)
-				if err == nil || strings.Contains(string(body), "UNAVAILABLE") {
-					t.Fatalf("%s: a cut body of %d bytes looks whole", path, len(body))
-				}
-				_ = res.Body.Close()
-			}
-			srv.Close()
-		}
-	})
-}
-
-func TestTheLogHasNoSecretsAndNoForgedLines(t *testing.T) {
-	h := newHouse(t)
-	h.do(request("GET", "/token?password=sesame&account=a", basic("alice"), with("User-Agent", "x\x1b[31m\"y"), with("Cookie", "sesame")))
-	h.do(request("GET", "/v2/a%0Ab/manifests/sesame-not-secret", with("Authorization", "Bearer sesame")))
-	if strings.Contains(h.log.String(), "sesame\"") || strings.Contains(h.log.String(), "password") || strings.Contains(h.log.String(), "\x1b") ||
-		strings.Contains(h.log.String(), "YWxpY2U6cmlnaHQ=") {
-		t.Fatal(h.log.String())
-	}
-	for line := range strings.Lines(h.log.String()) {
-		var entry map[string]any
-		if err := json.Unmarshal([]byte(line), &entry); err != nil {
-			t.Fatalf("%q: %v", line, err)
-		}
-		if entry["msg"] == "request" && (entry["request_id"] == "" || strings.Contains(entry["path"].(string), "\n")) {
-			t.Fatal(line)
-		}
-	}
-}
-
 func TestMetricsAreAClosedList(t *testing.T) {
 	h := newHouse(t)
 	for i := range 50 {
@@ -560,79 +304,6 @@ func TestWorkspacesAreByHost(t *testing.T) {
 		if got := h.protocol.last.Principal.Workspace; got != want {
 			t.Fatalf("%s is of %q", host, got)
 		}
-	}
-}
-
-// recordingConn remembers what kinds of source it was asked to read from.
-type recordingConn struct {
-	*net.TCPConn
-	seen func(io.Reader)
-}
-
-func (c *recordingConn) ReadFrom(r io.Reader) (int64, error) {
-	c.seen(r)
-	return c.TCPConn.ReadFrom(r)
-}
-
-type recordingListener struct {
-	net.Listener
-	seen func(io.Reader)
-}
-
-func (l recordingListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &recordingConn{c.(*net.TCPConn), l.seen}, nil
-}
-
-// A layer must go from the file to the connection without passing through this
-// process: net/http's connection has to be asked to read from the file itself.
-func TestFilesReachTheConnection(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "layer")
-	content := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h := newHouse(t)
-	h.protocol.serve = func(w http.ResponseWriter, _ *http.Request, _ authn.Caller) error {
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = f.Close() }()
-		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
-		_, err = io.Copy(w, f)
-		return err
-	}
-	var mu sync.Mutex
-	var seen []string
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewUnstartedServer(h.edge)
-	srv.Listener = recordingListener{l, func(r io.Reader) {
-		mu.Lock()
-		seen = append(seen, fmt.Sprintf("%T", r))
-		mu.Unlock()
-	}}
-	srv.Start()
-	defer srv.Close()
-	res, err := http.Get(srv.URL + "/v2/a/blobs/sha256:" + strings.Repeat("a", 64))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := io.ReadAll(res.Body)
-	_ = res.Body.Close()
-	if err != nil || !bytes.Equal(got, content) {
-		t.Fatalf("%d bytes, %v", len(got), err)
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if len(seen) == 0 || !strings.Contains(seen[0], "os.") {
-		t.Fatalf("the connection read from %v, not from a file", seen)
 	}
 }
 

@@ -59,6 +59,9 @@ type ask struct {
 	offline   bool
 	// oauth answers as RFC 6749 does: the granted scopes are spelled out.
 	oauth bool
+	// again checks the credential once more; nil for a request that gets no
+	// refresh token.
+	again func(context.Context) error
 }
 
 // Serve answers one request. from says where it came from (workspace, request
@@ -102,6 +105,10 @@ func (e *Endpoint) readGet(r *http.Request, from authn.Caller) (ask, error) {
 	// Only after the password: a stranger learns nothing from what is off.
 	a := ask{principal: c.Principal, offline: !c.Principal.Anonymous() &&
 		(query.Get("offline_token") == "true" || query.Get("access_type") == "offline")}
+	a.again = func(ctx context.Context) error {
+		_, err := e.authn.Caller(ctx, from.Principal.Workspace, r.Header)
+		return err
+	}
 	a.scopes, err = e.common(query, r.Host)
 	return a, err
 }
@@ -123,7 +130,14 @@ func (e *Endpoint) readPost(w http.ResponseWriter, r *http.Request, from authn.C
 	a := ask{oauth: true}
 	switch form.Get("grant_type") {
 	case "password":
-		a.principal, err = e.authn.Password(r.Context(), from.Principal.Workspace, form.Get("username"), form.Get("password"))
+		check := func(ctx context.Context) (policy.Principal, error) {
+			return e.authn.Password(ctx, from.Principal.Workspace, form.Get("username"), form.Get("password"))
+		}
+		a.principal, err = check(r.Context())
+		a.again = func(ctx context.Context) error {
+			_, err := check(ctx)
+			return err
+		}
 		a.offline = form.Get("access_type") == "offline"
 	case "refresh_token":
 		a.principal, err = e.service.Refresh(r.Context(), from.Principal.Workspace, form.Get("refresh_token"))
@@ -194,6 +208,11 @@ func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, from authn.Cal
 		refresh, err := e.service.IssueRefresh(r.Context(), a.principal)
 		switch {
 		case err == nil:
+			// The stamp is that of now. If the password was changed since it was
+			// checked, the old one must not have got a token of the new one's.
+			if err := a.again(r.Context()); err != nil {
+				return refusal(err)
+			}
 			out.RefreshToken = refresh.Raw
 		case !errors.Is(err, policy.ErrUnauthenticated): // somebody without a lasting credential gets none
 			return err

@@ -42,10 +42,15 @@ func (g *gate) Admit(_ context.Context, req policy.Request) (policy.Decision, er
 	return d, nil
 }
 
-type people struct{}
+// people know everybody by one password; turncoat's is changed the moment after it
+// was checked.
+type people struct{ turned *bool }
 
-func (people) Authenticate(_ context.Context, workspace, name, password string) (policy.Principal, error) {
-	if password != "right" {
+func (p people) Authenticate(_ context.Context, workspace, name, password string) (policy.Principal, error) {
+	if name == "turncoat" {
+		defer func() { *p.turned = true }()
+	}
+	if password != "right" || (name == "turncoat" && *p.turned) {
 		return policy.Principal{}, policy.ErrUnauthenticated
 	}
 	return policy.Principal{Workspace: workspace, Issuer: "local", ID: name, Kind: policy.KindUser, Auth: "basic"}, nil
@@ -62,7 +67,7 @@ func newCounter(t *testing.T) *counter {
 	t.Helper()
 	shared := newShelf()
 	s := open(t, shared, newClock())
-	a, err := authn.New(authn.Config{Passwords: []authn.Passwords{people{}}, Tokens: s})
+	a, err := authn.New(authn.Config{Passwords: []authn.Passwords{people{new(bool)}}, Tokens: s})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,6 +323,21 @@ func TestOfflineByGet(t *testing.T) {
 	if out, err := c.get(t, "offline_token=true", "", ""); err != nil || out.RefreshToken != "" {
 		t.Fatalf("nobody got a refresh token: %v", err)
 	}
+	t.Run("a password that changes meanwhile gets nothing", func(t *testing.T) {
+		for _, get := range []bool{true, false} {
+			c := newCounter(t)
+			c.shelf.stamps["turncoat"] = "s2"
+			var err error
+			if get {
+				_, err = c.get(t, "offline_token=true", "turncoat", "right")
+			} else {
+				_, err = c.post(t, "grant_type=password&username=turncoat&password=right&access_type=offline")
+			}
+			if errcode.From(err).Code != errcode.Unauthorised {
+				t.Fatal(err)
+			}
+		}
+	})
 	// Somebody whose provider has no lasting credential gets a token all the same.
 	if out, err := c.get(t, "offline_token=true", "bob", "right"); err != nil || out.Token == "" || out.RefreshToken != "" {
 		t.Fatalf("%+v %v", out, err)
