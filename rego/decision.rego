@@ -263,7 +263,7 @@ builtin_deny contains builtin("bondgate.policy_error", pack.name, "", msg, fix) 
 
 builtin_deny contains builtin("bondgate.policy_error", pack.name, "", msg, fix) if {
 	some [pack, entry] in asked
-	not is_string(entry.type)
+	not sound(entry)
 	msg := sprintf("an obligation of pack %s is not an object with a type", [pack.name])
 	fix := "The author of the pack has to repair the rule."
 }
@@ -394,9 +394,15 @@ obligations := [entry |
 	some entry in {entry |
 		some [pack, entry] in asked
 		mode_of(pack) in {"warn", "deny"}
-		is_string(entry.type)
+		sound(entry)
 	}
 ]
+
+# What an obligation must be.
+sound(entry) if {
+	is_object(entry)
+	is_string(entry.type)
+}
 
 # Whether the subject may know of the repository is the rbac pack's to say.
 default visible := false
