@@ -219,7 +219,7 @@ type regctlClient struct {
 
 func (c *regctlClient) Login(host, user, password string) {
 	c.t.Helper()
-	c.tool.Run("registry", "set", "--tls", "disabled", host).OK(c.t)
+	c.tool.Run("registry", "set", "--skip-check", "--tls", "disabled", host).OK(c.t)
 	c.tool.RunWithInput(password, "registry", "login", host, "--user", user, "--pass-stdin").OK(c.t)
 }
 

@@ -24,16 +24,17 @@ const (
 func staffed(t testing.TB, o harness.Options) *harness.Gateway {
 	t.Helper()
 	g := harness.StartGateway(t, o)
+	g.CLI("project", "create", team).OK(t)
 	staff(t, g)
 	return g
 }
 
+// staff brings the people into the project team.
 func staff(t testing.TB, g *harness.Gateway) {
 	t.Helper()
 	for _, name := range []string{alice, bob, carol} {
 		g.AddUser(name, password)
 	}
-	g.CLI("project", "create", team).OK(t)
 	addMember(t, g, alice, "developer")
 	addMember(t, g, bob, "guest")
 }

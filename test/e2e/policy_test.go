@@ -97,17 +97,31 @@ func TestADeniedPullSaysWhyAndWhatToDo(t *testing.T) {
 	})
 }
 
-// Old containerd reads no body of a denied HEAD. A HEAD that is answered 405 makes
-// it ask again with GET, and then it has the words.
-func TestOldContainerdReadsTheReasonWhenDeniedHeadsAre405(t *testing.T) {
+// containerd before 2.3.3 reads no body of a manifest's resolution, so a denied
+// single image is "403 Forbidden" to it, whether its HEAD was denied with 403 or
+// with 405. What it fetches after that it reads: an index is resolved, and the
+// denial of the platform's image in it comes with its words.
+func TestOldContainerdReadsTheReasonOfADeniedImageInAnIndex(t *testing.T) {
 	folder, _ := policyFolder(t)
-	g := staffed(t, harness.Options{Policy: folder, Config: "head_denial: 405\n"})
-	seed(t, g, team+"/app", "root", "")
-	for _, name := range []string{"ctr", "docker"} {
+	for name, config := range map[string]string{
+		"when a denied HEAD is 403": "",
+		"when a denied HEAD is 405": "head_denial: 405\n",
+	} {
 		t.Run(name, func(t *testing.T) {
-			c := clients[name](t)
+			g := staffed(t, harness.Options{Policy: folder, Config: config})
+			seed(t, g, team+"/app", "root", "")
+			pushIndex(t, g, g.Ref(team+"/app", "index"), "")
+
+			c := clients["ctr"](t)
 			c.Login(g.Host, bob, password)
-			readable(t, name, c.Pull(g.Ref(team+"/app", "root")).Fails(t))
+			readable(t, "ctr", c.Pull(g.Ref(team+"/app", "index")).Fails(t))
+			if said := c.Pull(g.Ref(team+"/app", "root")).Fails(t); !strings.Contains(said, "403 Forbidden") {
+				t.Errorf("ctr says %s", said)
+			}
+			docker := clients["docker"](t)
+			docker.Login(g.Host, bob, password)
+			readable(t, "docker", docker.Pull(g.Ref(team+"/app", "index")).Fails(t))
+			readable(t, "docker", docker.Pull(g.Ref(team+"/app", "root")).Fails(t))
 		})
 	}
 }

@@ -123,7 +123,13 @@ func TestReindexBringsEverythingBackAfterTheDatabaseIsLost(t *testing.T) {
 		t.Errorf("the referrer %s is lost: %d %s", referrer, r.Status, r.Body)
 	}
 
-	// And it can be pushed to again, by people who are there again.
+	// The projects are back too, private: who is in them storage cannot know.
+	projects := g.CLI("project", "list", "--json").OK(t)
+	for _, name := range []string{`"team"`, `"other"`} {
+		if !strings.Contains(projects, name) {
+			t.Errorf("project %s is lost: %s", name, projects)
+		}
+	}
 	staff(t, g)
 	alices := clients["crane"](t)
 	alices.Login(g.Host, alice, password)
