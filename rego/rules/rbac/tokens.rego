@@ -14,7 +14,7 @@ granted := [scope |
 ]
 
 given_rights(asked) := {right |
-	some source in [role_rights(asked), open_rights(asked)]
+	some source in [role_rights(asked), open_rights(asked), making_rights(asked)]
 	some right in source
 }
 
@@ -31,6 +31,13 @@ open_rights(asked) := public_rights_known if {
 } else := public_rights if {
 	asked.project.exists == true
 	asked.project.public == true
+} else := set()
+
+# Whose push may make the project has to be able to ask for it.
+making_rights(asked) := {"pull", "push"} if {
+	known
+	asked.project.exists == false
+	object.get(input.token, "auto", null) == "writers"
 } else := set()
 
 carries("repository", action, given) if given[action]
