@@ -176,7 +176,7 @@ func tokenDoc(t TokenRequest, scopes []ScopeFacts) map[string]any {
 	}
 	return map[string]any{
 		"service": t.Service, "requested": requested,
-		"ttl_s": int64(t.TTL / time.Second), "offline": t.Offline,
+		"ttl_s": int64(t.TTL / time.Second), "offline": t.Offline, "auto": orNull(t.Auto),
 	}
 }
 

@@ -207,7 +207,7 @@ func appendRare(b []byte, r *Request) []byte {
 			b = appendStrings(b, s.Actions)
 		}
 		b = binary.AppendVarint(b, int64(t.TTL))
-		b = appendBool(b, t.Offline)
+		b = appendString(appendBool(b, t.Offline), t.Auto)
 	} else {
 		b = append(b, 0)
 	}

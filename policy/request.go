@@ -96,6 +96,9 @@ type TokenRequest struct {
 	Requested []Scope
 	TTL       time.Duration
 	Offline   bool
+	// Auto is the operator's setting of whose push makes a project that does not
+	// exist ("admins", "writers", "off"): a token has to reach that far.
+	Auto string
 }
 
 // AdminCall is a management call: what would be changed, from what to what.

@@ -108,6 +108,12 @@ func (a *App) openFolder(context.Context) error {
 }
 
 func (a *App) openStorage(ctx context.Context) (err error) {
+	if root, ok := a.cfg.Storage.Parameters["rootdirectory"].(string); ok && a.cfg.Storage.Driver == "filesystem" {
+		// The engine's own folders can be read by others; the way there cannot.
+		if err := os.MkdirAll(root, 0o700); err != nil {
+			return fmt.Errorf("make the storage folder: %w", err)
+		}
+	}
 	a.engine, err = registry.Open(ctx, registry.Config{
 		Driver: driverName(a.cfg.Storage.Driver), Parameters: a.cfg.Storage.Parameters,
 	})
@@ -149,7 +155,7 @@ func (a *App) openGateway(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	endpoint, err := token.NewEndpoint(token.EndpointConfig{Service: a.tokens, Authn: who, Gate: a.gate})
+	endpoint, err := token.NewEndpoint(token.EndpointConfig{Service: a.tokens, Authn: who, Gate: a.gate, Auto: a.cfg.Projects.AutoCreate})
 	if err != nil {
 		return err
 	}
@@ -179,7 +185,7 @@ func (a *App) openGateway(ctx context.Context) error {
 // protocol is the registry itself.
 func (a *App) protocol(ctx context.Context) (gateway.Handler, error) {
 	maker, err := api.NewMaker(api.MakerConfig{
-		Gate: a.gate, Directory: a.store, Projects: a.store, Auto: a.cfg.Projects.AutoCreate,
+		Gate: a.gate, Directory: a.store, Projects: a.store, Members: members{a.store}, Auto: a.cfg.Projects.AutoCreate,
 	})
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -115,6 +116,8 @@ func (a *App) maintain(ctx context.Context) {
 	}
 	tell(a.lookForStray(ctx))
 	tell(repairTagLinks(ctx, a.engine, a.store, a.writes, a.log))
+	// Compiling the policy leaves more behind than serving needs.
+	debug.FreeOSMemory()
 	for {
 		n, err := a.engine.PurgeUploads(ctx, time.Now().Add(-uploadAge))
 		tell(err)

@@ -22,7 +22,7 @@ const maxAnswer = 64 << 20
 
 // call asks the running server by its socket and decodes the answer into out
 // (nil for none).
-func (r *remote) call(ctx context.Context, method, path string, body, out any) error {
+func (r *operator) call(ctx context.Context, method, path string, body, out any) error {
 	var in io.Reader = http.NoBody
 	if body != nil {
 		raw, err := json.Marshal(body)
@@ -59,7 +59,7 @@ func (r *remote) call(ctx context.Context, method, path string, body, out any) e
 	return nil
 }
 
-func (r *remote) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+func (r *operator) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	address, release, err := socketAddress(r.dataDir)
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (r *remote) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 // unreachable says what a person can do about a server that does not answer.
-func (r *remote) unreachable(err error) error {
+func (r *operator) unreachable(err error) error {
 	dir, absErr := filepath.Abs(r.dataDir)
 	if absErr != nil {
 		dir = r.dataDir

@@ -25,7 +25,7 @@ func newDecisions(d deps) *cobra.Command {
 	return group
 }
 
-func (r *remote) decisionsTail() *cobra.Command {
+func (r *operator) decisionsTail() *cobra.Command {
 	var n int
 	var follow bool
 	filter := map[string]*string{}
@@ -83,7 +83,7 @@ func (r *remote) decisionsTail() *cobra.Command {
 	return cmd
 }
 
-func (r *remote) printDecision(cmd *cobra.Command, d *api.DecisionRecord) error {
+func (r *operator) printDecision(cmd *cobra.Command, d *api.DecisionRecord) error {
 	if r.json {
 		raw, err := json.Marshal(d)
 		if err != nil {
@@ -101,7 +101,7 @@ func (r *remote) printDecision(cmd *cobra.Command, d *api.DecisionRecord) error 
 	return say(cmd, "%s", clean(strings.Join(append(line, d.ID), "  ")))
 }
 
-func (r *remote) decisionsShow() *cobra.Command {
+func (r *operator) decisionsShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Show a decision and the reasons for it; --json with the input that was judged", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

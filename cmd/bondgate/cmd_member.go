@@ -36,7 +36,7 @@ func (m *memberFlags) path(project, name string) string {
 	return projectPath(project) + "/members/" + kind + "/" + url.PathEscape(name) + "?issuer=" + url.QueryEscape(m.issuer)
 }
 
-func (r *remote) memberAdd() *cobra.Command {
+func (r *operator) memberAdd() *cobra.Command {
 	var who memberFlags
 	var role string
 	cmd := &cobra.Command{
@@ -65,7 +65,7 @@ func (r *remote) memberAdd() *cobra.Command {
 	return cmd
 }
 
-func (r *remote) memberRemove() *cobra.Command {
+func (r *operator) memberRemove() *cobra.Command {
 	var who memberFlags
 	cmd := &cobra.Command{
 		Use: "remove PROJECT NAME", Short: "Take a role away, from the next request on", Args: cobra.ExactArgs(2),
@@ -80,7 +80,7 @@ func (r *remote) memberRemove() *cobra.Command {
 	return cmd
 }
 
-func (r *remote) memberList() *cobra.Command {
+func (r *operator) memberList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list PROJECT", Short: "List the members of a project", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -23,7 +23,7 @@ func newProject(d deps) *cobra.Command {
 
 func projectPath(name string) string { return "/projects/" + url.PathEscape(name) }
 
-func (r *remote) projectCreate() *cobra.Command {
+func (r *operator) projectCreate() *cobra.Command {
 	var body api.NewProject
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a project; it is private unless --public is given", Args: cobra.ExactArgs(1),
@@ -45,7 +45,7 @@ func (r *remote) projectCreate() *cobra.Command {
 	return cmd
 }
 
-func (r *remote) projectList() *cobra.Command {
+func (r *operator) projectList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the projects", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,7 +65,7 @@ func (r *remote) projectList() *cobra.Command {
 	}
 }
 
-func (r *remote) projectShow() *cobra.Command {
+func (r *operator) projectShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show NAME", Short: "Show a project, its packs of rules and its members", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -98,7 +98,7 @@ func (r *remote) projectShow() *cobra.Command {
 	}
 }
 
-func (r *remote) projectSet() *cobra.Command {
+func (r *operator) projectSet() *cobra.Command {
 	var public, private bool
 	var owner string
 	var labels, packs, configs map[string]string

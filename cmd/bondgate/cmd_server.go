@@ -13,7 +13,7 @@ import (
 
 func newReindex(d deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "reindex", Short: "Rebuild the index from storage alone, while serving", Args: cobra.NoArgs}
-	r := d.remote(cmd)
+	r := d.operator(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var out api.ReindexReport
 		if err := r.call(cmd.Context(), http.MethodPost, "/reindex", nil, &out); err != nil {
@@ -34,7 +34,7 @@ func newReindex(d deps) *cobra.Command {
 
 func newStatus(d deps) *cobra.Command {
 	cmd := &cobra.Command{Use: "status", Short: "Show what the running server says of itself", Args: cobra.NoArgs}
-	r := d.remote(cmd)
+	r := d.operator(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var s api.Status
 		if err := r.call(cmd.Context(), http.MethodGet, "/status", nil, &s); err != nil {

@@ -23,7 +23,7 @@ func newUser(d deps) *cobra.Command {
 	return group
 }
 
-func (r *remote) userAdd() *cobra.Command {
+func (r *operator) userAdd() *cobra.Command {
 	var body api.NewUser
 	var fromStdin bool
 	cmd := &cobra.Command{
@@ -50,7 +50,7 @@ func (r *remote) userAdd() *cobra.Command {
 	return cmd
 }
 
-func (r *remote) userPasswd() *cobra.Command {
+func (r *operator) userPasswd() *cobra.Command {
 	var fromStdin bool
 	cmd := &cobra.Command{
 		Use: "passwd NAME", Short: "Change a password; it is read from standard input, or generated and printed once",
@@ -71,7 +71,7 @@ func (r *remote) userPasswd() *cobra.Command {
 	return cmd
 }
 
-func (r *remote) userList() *cobra.Command {
+func (r *operator) userList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the accounts", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -91,7 +91,7 @@ func (r *remote) userList() *cobra.Command {
 	}
 }
 
-func (r *remote) userState(use, short string, disabled bool) *cobra.Command {
+func (r *operator) userState(use, short string, disabled bool) *cobra.Command {
 	return &cobra.Command{
 		Use: use + " NAME", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -125,7 +125,7 @@ func newPassword(cmd *cobra.Command, fromStdin bool) (string, error) {
 	return line, nil
 }
 
-func (r *remote) showPassword(cmd *cobra.Command, done, name, password string, known bool) error {
+func (r *operator) showPassword(cmd *cobra.Command, done, name, password string, known bool) error {
 	if r.json {
 		out := map[string]string{"name": name}
 		if !known {

@@ -19,7 +19,7 @@ func newWaiver(d deps) *cobra.Command {
 	return group
 }
 
-func (r *remote) waiverAdd() *cobra.Command {
+func (r *operator) waiverAdd() *cobra.Command {
 	var body api.NewWaiver
 	var expires string
 	cmd := &cobra.Command{
@@ -55,7 +55,7 @@ func (r *remote) waiverAdd() *cobra.Command {
 	return cmd
 }
 
-func (r *remote) waiverList() *cobra.Command {
+func (r *operator) waiverList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the waivers", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -78,7 +78,7 @@ func (r *remote) waiverList() *cobra.Command {
 	}
 }
 
-func (r *remote) waiverRemove() *cobra.Command {
+func (r *operator) waiverRemove() *cobra.Command {
 	return &cobra.Command{
 		Use: "remove ID", Short: "Put a rule in force again, from the next request on", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

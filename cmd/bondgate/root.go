@@ -37,23 +37,23 @@ func newRoot(d deps) *cobra.Command {
 	return root
 }
 
-// remote is a command that speaks to the running server.
-type remote struct {
+// operator is a command that speaks to the running server.
+type operator struct {
 	deps
 	dataDir string
 	json    bool
 }
 
 // group makes a command that only holds others, with the flags that they share.
-func (d deps) group(use, short string) (*cobra.Command, *remote) {
+func (d deps) group(use, short string) (*cobra.Command, *operator) {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		return cmd.Help()
 	}}
-	return cmd, d.remote(cmd)
+	return cmd, d.operator(cmd)
 }
 
-func (d deps) remote(cmd *cobra.Command) *remote {
-	r := &remote{deps: d}
+func (d deps) operator(cmd *cobra.Command) *operator {
+	r := &operator{deps: d}
 	dir := d.getenv("BONDGATE_DATA_DIR")
 	if dir == "" {
 		dir = "data"

@@ -231,7 +231,7 @@ func invalid(err error) error {
 	case errors.Is(err, policy.ErrNotFound):
 		return errcode.New(errcode.NotFound, "not found").Because(err)
 	case errors.Is(err, policy.ErrConflict):
-		return errcode.New(errcode.Conflict, "it is there already, or it must stay as it is").Because(err)
+		return errcode.New(errcode.Conflict, "it is there already").Because(err)
 	default:
 		return err
 	}

@@ -148,7 +148,7 @@ func TestBadInput(t *testing.T) {
 		"a cursor that is none":              {"GET", "/decisions?after=x", ``, 400, "cursor"},
 		"a page that is not":                 {"GET", "/nothing", ``, 404, "no such page"},
 		"a method that a page has not":       {"PUT", "/projects", `{}`, 405, "method"},
-		"the last administrator":             {"PUT", "/users/root/disabled", `{"disabled":true}`, 409, "must stay"},
+		"the last administrator":             {"PUT", "/users/root/disabled", `{"disabled":true}`, 409, "last enabled"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -241,7 +241,7 @@ func TestTheGateSeesWhatChanges(t *testing.T) {
 
 func TestAProjectIsMadeOnceForParallelPushes(t *testing.T) {
 	w := newWorld()
-	m, err := NewMaker(MakerConfig{Gate: w, Directory: w, Projects: w, Auto: "admins"})
+	m, err := NewMaker(MakerConfig{Gate: w, Directory: w, Projects: w, Members: w, Auto: "admins"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func TestAProjectIsMadeOnceForParallelPushes(t *testing.T) {
 
 func TestAProjectIsNotMade(t *testing.T) {
 	w := newWorld()
-	m, err := NewMaker(MakerConfig{Gate: w, Directory: w, Projects: w, Auto: "admins"})
+	m, err := NewMaker(MakerConfig{Gate: w, Directory: w, Projects: w, Members: w, Auto: "admins"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"errors"
 
+	"github.com/bondgate/bondgate/gateway/errcode"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -74,7 +76,11 @@ func (a *API) setDisabled(c *call) (plan, error) {
 	after := u
 	after.Disabled = body.Disabled
 	return plan{id: name, before: userDoc(u), after: userDoc(after), do: func(ctx context.Context) (any, error) {
-		if err := a.cfg.Credentials.SetUserDisabled(ctx, c.workspace(), name, body.Disabled); err != nil {
+		err := a.cfg.Credentials.SetUserDisabled(ctx, c.workspace(), name, body.Disabled)
+		if errors.Is(err, policy.ErrConflict) {
+			return nil, errcode.New(errcode.Conflict, "the last enabled administrator cannot be disabled").Because(err)
+		}
+		if err != nil {
 			return nil, err
 		}
 		return after, nil

@@ -30,11 +30,14 @@ type Passwords interface {
 	Password(ctx context.Context, workspace, name, password string) (policy.Principal, error)
 }
 
-// EndpointConfig is what an [Endpoint] needs; all of it.
+// EndpointConfig is what an [Endpoint] needs; all of it but Auto.
 type EndpointConfig struct {
 	Service *Service
 	Authn   Passwords
 	Gate    Gate
+	// Auto is the operator's setting of whose push makes a project, for the rules;
+	// empty when nobody's does.
+	Auto string
 }
 
 // Endpoint is /token: distribution's GET, and its OAuth2 POST.
@@ -42,6 +45,7 @@ type Endpoint struct {
 	service *Service
 	authn   Passwords
 	gate    Gate
+	auto    string
 }
 
 // NewEndpoint checks cfg and makes the endpoint.
@@ -49,7 +53,7 @@ func NewEndpoint(cfg EndpointConfig) (*Endpoint, error) {
 	if cfg.Service == nil || cfg.Authn == nil || cfg.Gate == nil {
 		return nil, fmt.Errorf("token: the endpoint needs a service, an authenticator and a gate: %w", policy.ErrInvalid)
 	}
-	return &Endpoint{service: cfg.Service, authn: cfg.Authn, gate: cfg.Gate}, nil
+	return &Endpoint{service: cfg.Service, authn: cfg.Authn, gate: cfg.Gate, auto: cfg.Auto}, nil
 }
 
 // ask is one token request, whichever way it came.
@@ -181,7 +185,7 @@ func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, from authn.Cal
 			Method: r.Method, Path: r.URL.Path, ClientIP: from.ClientIP, UserAgent: r.UserAgent(), Host: r.Host,
 		},
 		Token: &policy.TokenRequest{
-			Service: e.service.Name(), Requested: a.scopes, TTL: e.service.cfg.TTL, Offline: a.offline,
+			Service: e.service.Name(), Requested: a.scopes, TTL: e.service.cfg.TTL, Offline: a.offline, Auto: e.auto,
 		},
 	})
 	switch {
