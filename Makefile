@@ -21,8 +21,8 @@ help: ## print this table
 build: ## build bin/bondgate, one static binary
 	@mkdir -p bin && $(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/bondgate ./cmd/bondgate
 
-run: build ## build and serve on localhost:5000, everything embedded under ./data
-	@bin/bondgate serve --listen $(LISTEN) --data-dir $(DATA)
+run: build ## build and serve on localhost:5000, all under ./data; POLICY=DIR adds your rules
+	@bin/bondgate serve --listen $(LISTEN) --data-dir $(DATA) $(if $(POLICY),--policy $(POLICY))
 
 test: ## run every test; what is not installed is skipped and says how to get it
 	$(GO) test -p 2 -timeout 40m ./...

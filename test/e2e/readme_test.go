@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/bondgate/bondgate/test/harness"
+)
+
+// commandsOf answers the commands of ours that a page shows, in their order and
+// without the remarks behind them.
+func commandsOf(t testing.TB, page string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(harness.Root(), page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var commands []string
+	for _, m := range regexp.MustCompile(`(?m)^\$ (bondgate [^#\n]*)`).FindAllStringSubmatch(string(text), -1) {
+		commands = append(commands, strings.TrimSpace(m[1]))
+	}
+	if len(commands) == 0 {
+		t.Fatalf("%s shows no command", page)
+	}
+	return commands
+}
+
+// What a page shows is what a reader pastes: every command runs as it stands, in
+// a folder with the server's data folder beside it.
+func TestTheCommandsOfThePagesRunAsTheyStand(t *testing.T) {
+	for _, page := range []string{"README.md", "docs/policy.md"} {
+		t.Run(page, func(t *testing.T) {
+			g := harness.StartGateway(t, harness.Options{})
+			dir := t.TempDir()
+			if err := os.Symlink(g.DataDir, filepath.Join(dir, "data")); err != nil {
+				t.Fatal(err)
+			}
+			for name, content := range map[string]string{"bondgate.yaml": "listen: localhost:5000\n", "image.json": `{"deny_root": true}`} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !strings.HasPrefix(page, "README") {
+				g.CLI("project", "create", "payments").OK(t)
+			}
+			env := []string{"PATH=" + filepath.Dir(harness.Binary(t)) + ":" + os.Getenv("PATH"), "BONDGATE_ADMIN_PASSWORD="}
+			for _, command := range commandsOf(t, page) {
+				if strings.HasPrefix(command, "bondgate serve") {
+					continue // it runs already
+				}
+				harness.Run(t, env, "", "/bin/sh", "-c", "cd "+dir+" && "+command).OK(t)
+			}
+		})
+	}
+}
+
+// The example of docs/policy.md is one that a reader starts from.
+func TestTheRuleOfThePolicyPageDenies(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(harness.Root(), "docs", "policy.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```rego\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(blocks) != 1 {
+		t.Fatalf("docs/policy.md has %d Rego blocks, want one", len(blocks))
+	}
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "source.rego"), blocks[0][1], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	g := staffed(t, harness.Options{Policy: folder})
+	crane := harness.Crane(t)
+	crane.Credentials(g.Host, alice, password)
+	ref := g.Ref(team+"/app", "1")
+	said := crane.Run("push", harness.Image(t, harness.ImageSpec{Name: ref}), ref).Fails(t)
+	for _, want := range []string{"[teams.no_source]", "org.opencontainers.image.source"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the denied push does not say %q: %s", want, said)
+		}
+	}
+	labels := map[string]string{"org.opencontainers.image.source": "https://git/app"}
+	crane.Run("push", harness.Image(t, harness.ImageSpec{Name: ref, Labels: labels}), ref).OK(t)
+}
+
+// Editors complete a configuration from the schema that lies in docs.
+func TestTheSchemaInDocsIsTheBinarys(t *testing.T) {
+	want, err := os.ReadFile(filepath.Join(harness.Root(), "docs", "config.schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := harness.Run(t, nil, "", harness.Binary(t), "config", "schema").OK(t)
+	if said != strings.TrimSpace(string(want)) {
+		t.Error("docs/config.schema.json is not what the binary says: run make generate")
+	}
+}
