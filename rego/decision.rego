@@ -295,24 +295,40 @@ missing_facts[group] := {"packs": packs, "status": status_of(group)} if {
 	count(packs) > 0
 }
 
+# The fact groups by name. They are written out so that it can be told what the
+# decision reads; a group that is not here is never usable.
+fact.base := input.artifact.base
+
+fact.signatures := input.artifact.signatures
+
+fact.attestations := input.artifact.attestations
+
+fact.sbom := input.artifact.sbom
+
+fact.vulnerabilities := input.artifact.vulnerabilities
+
+fact.vex := input.artifact.vex
+
+fact.vsa := input.artifact.vsa
+
 accessory if input.artifact.role in {"signature", "attestation", "sbom", "vex"}
 
-usable(group) if input.artifact[group].status == "ok"
+usable(group) if fact[group].status == "ok"
 
 # There being no evidence is an answer, which rules judge. A measurement that
 # nobody made is none.
 usable(group) if {
-	input.artifact[group].status == "absent"
+	fact[group].status == "absent"
 	not group in {"sbom", "vulnerabilities"}
 }
 
 status_of(group) := status if {
-	status := input.artifact[group].status
+	status := fact[group].status
 } else := "absent"
 
 retry_after_s := max({0} | {s |
 	some group, _ in missing_facts
-	s := input.artifact[group].retry_after_s
+	s := fact[group].retry_after_s
 })
 
 denied contains [rank, reason] if {

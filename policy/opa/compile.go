@@ -106,9 +106,10 @@ func compile(ctx context.Context, src Source) (*Evaluator, error) {
 	if err != nil {
 		return nil, err
 	}
+	reads := readsOf(compiler)
 	return &Evaluator{
 		revision: src.Revision, query: query, facts: facts,
-		base: packs, defaults: defaults, reads: readsOf(compiler),
+		base: packs, defaults: defaults, reads: reads, input: projectionOf(reads),
 	}, nil
 }
 

@@ -23,6 +23,7 @@ type Evaluator struct {
 	base     map[string]basePack
 	defaults []policy.Pack
 	reads    []string
+	input    projection
 }
 
 var _ policy.Evaluator = (*Evaluator)(nil)
@@ -67,9 +68,9 @@ func (e *Evaluator) eval(ctx context.Context, doc map[string]any) (value ast.Val
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	input, err := ast.InterfaceToValue(doc)
+	input, err := e.input.value(doc)
 	if err != nil {
-		return nil, fmt.Errorf("make the input: %w", err)
+		return nil, err
 	}
 	// The library's own watch on ctx is a goroutine for each evaluation; this is
 	// one only if the deadline comes.

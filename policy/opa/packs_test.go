@@ -71,15 +71,49 @@ func TestReadsAreThePathsThatTheRulesRead(t *testing.T) {
 		{"a path inside of brackets", `input.project.labels[input.request.host] == "x"`, "request.host"},
 		{"a path inside of a comprehension", `count([x | x := input.request.method]) > 0`, "request.method"},
 		{"a path by a function", `f(input.request)`, "request"},
+		{"a key with a dot", `input.artifact.annotations["org.example.x"] == "x"`, "artifact.annotations"},
+		{"a path in a text with holes", "x := $\"{input.request.host} is\"\n\tx == \"a is\"", "request.host"},
+		{"a path under every", "every g in input.subject.groups { g == input.request.path }", "request.path"},
+		{"a path under not", "not input.request.path", "request.path"},
+		{"a path in the key of another rule", `keyed.a`, "request.host"},
+		{"a path in an else", `other == 2`, "request.user_agent"},
 		{"all of it", `object.get(input, "request", 1) == 1`, ""},
 		{"all of it by a variable", "x := input\n\tx.request", ""},
 		{"all of it by any key", "some k\n\tinput[k] == 1", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ev := compileWith(t, pack("", "deny contains {\"code\": \"mine.no\", \"msg\": \"no\"} if {\n\t"+c.rule+"\n}\n\nf(x) if x == 1"))
+			ev := compileWith(t, pack("", "deny contains {\"code\": \"mine.no\", \"msg\": \"no\"} if {\n\t"+c.rule+"\n}\n\nf(x) if x == 1\n\nkeyed[input.request.host] := 1\n\nother := 1 if { input.action == \"x\" } else := 2 if { input.request.user_agent == \"x\" }\n"))
 			got := ev.Reads(policy.TagsList)
 			if c.want == "" && got != nil || c.want != "" && !slices.Contains(got, c.want) {
 				t.Fatalf("got %v", got)
+			}
+		})
+	}
+}
+
+// TestWhatIsReadIsThere compares decisions on the part of the input that is read
+// with rules that want one corner of it each.
+func TestWhatIsReadIsThere(t *testing.T) {
+	for _, c := range []struct{ name, rule string }{
+		{"a label with dots", `input.artifact.annotations["org.example.x"] == "y"`},
+		{"a plain field", `input.artifact.config.user == "1000"`},
+		{"a field in a list", `input.artifact.layers[3].digest == "sha256:l3"`},
+		{"any element", "some l in input.artifact.layers\n\tl.size == 30123"},
+		{"a null", `input.blob == null`},
+		{"a null on the way", `object.get(input.repository, "name", 1) == "payments/api"`},
+		{"the whole of a part", `count(input.artifact) > 5`},
+		{"one whole and one of its fields", "count(input.request) == 6\n\tinput.request.host == \"\""},
+		{"all of it", `input["action"] == object.get(input, "action", 1)`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rule := "deny contains {\"code\": \"mine.no\", \"msg\": \"no\"} if {\n\tinput.action == \"manifest.pull\"\n\t" + c.rule + "\n}"
+			ev := compileWith(t, pack("", rule))
+			f := pullFacts(ev)
+			f.Request.Artifact.Config.User = "1000"
+			f.Request.Artifact.Annotations = map[string]string{"org.example.x": "y"}
+			d := decide(t, ev, f)
+			if want := c.name != "a null"; d.Allowed() == want {
+				t.Fatalf("got %+v", d)
 			}
 		})
 	}

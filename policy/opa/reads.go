@@ -10,7 +10,7 @@ import (
 
 // readsOf lists the paths of the input that the compiled modules can read. A
 // path ends where a rule goes on with something that is known at evaluation
-// only. Nil means all of the input.
+// only, or with a key that a dotted path cannot hold. Nil means all of the input.
 func readsOf(compiler *ast.Compiler) []string {
 	found := map[string]bool{}
 	whole := false
@@ -49,7 +49,8 @@ func staticPath(ref ast.Ref) string {
 	var parts []string
 	for _, t := range ref {
 		s, ok := t.Value.(ast.String)
-		if !ok {
+		// A key with a dot in it (a label's name) cannot stand in a dotted path.
+		if !ok || s == "" || strings.Contains(string(s), ".") {
 			break
 		}
 		parts = append(parts, string(s))

@@ -17,6 +17,11 @@ accessory if input.artifact.role in {"signature", "attestation", "sbom", "vex"}
 # The user that the image runs as, without its group; "" when it names none.
 user := split(input.artifact.config.user, ":")[0]
 
+# The user as the configuration has it, for a message.
+default user_shown := ""
+
+user_shown := input.artifact.config.user
+
 # An image runs as root unless its configuration names somebody else. "00", "+0"
 # and "-0" are read as the number 0 by those who start it.
 default runs_as_root := true

@@ -17,5 +17,5 @@ deny contains {"code": "image.root_user", "msg": msg} if {
 	config.deny_root == true
 	image.runnable
 	image.runs_as_root
-	msg := sprintf("the image runs as root (user %q)", [object.get(input.artifact, ["config", "user"], "")])
+	msg := sprintf("the image runs as root (user %q)", [image.user_shown])
 }
