@@ -1,0 +1,194 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func TestTheCommandLine(t *testing.T) {
+	s := start(t, t.TempDir())
+	packConfig := filepath.Join(t.TempDir(), "image.json")
+	if err := os.WriteFile(packConfig, []byte(`{"allow_root":false}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// One after the other, as a person would: each line stands on those before.
+	steps := []struct {
+		sentence string
+		line     string
+		input    string
+		// says and fails are regular expressions: what is written, or the error.
+		says, fails string
+	}{
+		{"an account gets a password that is printed once", "user add alice --real-name Alice", "", `made user alice\npassword: \S{24}\n`, ""},
+		{"an account gets the password of standard input", "user add bob --password-stdin", "bobs-password\n", `^made user bob\n$`, ""},
+		{"a name is taken once", "user add bob --password-stdin", "bobs-password\n", "", "there already"},
+		{"no password is none", "user add carol --password-stdin", "", "", "no password"},
+		{"a password has a length", "user add carol --password-stdin", "short\n", "", "at least 8"},
+		{"no password comes by an argument", "user add carol --password hush", "", "", "unknown flag"},
+		{"accounts are listed", "user list", "", `NAME +ADMIN .*\nadmin +yes .*\nalice +- `, ""},
+		{"accounts are listed as JSON", "user list --json", "", `"name": "bob"`, ""},
+		{"a password is changed", "user passwd bob --password-stdin", "bobs-new-password\n", `^changed user bob\n$`, ""},
+		{"nobody's password is not", "user passwd nobody", "", "", "not found"},
+		{"an account is disabled", "user disable alice", "", `^disabled user alice\n$`, ""},
+		{"an account is enabled", "user enable alice", "", `^enabled user alice\n$`, ""},
+		{"the last administrator stays", "user disable admin", "", "", "last enabled administrator"},
+		{"a project is private", "project create team --owner payments --label tier=prod", "", `^made private project team\n$`, ""},
+		{"a project's name has a form", "project create Team", "", "", "a-z"},
+		{"a project is made once", "project create team", "", "", "there already"},
+		{"a project becomes public", "project set team --public", "", `: public`, ""},
+		{"a project becomes private", "project set team --private", "", `: private`, ""},
+		{"not both", "project set team --private --public", "", "", "none of the others can be"},
+		{"a pack of rules is put in force", "project set team --pack image=deny --pack-config image=" + packConfig, "", "changed", ""},
+		{"a mode is one of four", "project set team --pack image=maybe", "", "", "maybe"},
+		{"a configuration is a file", "project set team --pack-config image=/nonexistent", "", "", "no such file"},
+		{"projects are listed", "project list", "", `team +private +payments +image=deny`, ""},
+		{"projects are listed as JSON", "project list --json", "", `"name": "team"`, ""},
+		{"a member gets a role", "member add team alice developer", "", `^alice is developer in team\n$`, ""},
+		{"a member gets another role", "member add team alice --role maintainer", "", "maintainer", ""},
+		{"a group gets a role", "member add team cn=devs,o=acme guest --group --issuer ldap", "", "cn=devs,o=acme is guest", ""},
+		{"nobody gets no role", "member add team nobody guest", "", "", "not found"},
+		{"a role is one of five", "member add team alice king", "", "", "projectAdmin"},
+		{"a role is needed", "member add team alice", "", "", "a role is needed"},
+		{"members are listed", "member list team", "", `alice +user +local +maintainer\n`, ""},
+		{"members are listed as JSON", "member list team --json", "", `"role": "maintainer"`, ""},
+		{"a project is shown", "project show team", "", `(?s)label +tier=prod.*member +alice.*owner +payments.*pack +image=deny \{"allow_root":false\}`, ""},
+		{"a project is shown as JSON", "project show team --json", "", `"members": \[`, ""},
+		{"a member loses the role", "member remove team alice", "", "removed", ""},
+		{"who is no member does not", "member remove team alice", "", "", "not found"},
+		{"a pack goes back to what the bundle says", "project set team --pack image=default", "", "changed", ""},
+		{"a waiver has an end", "waiver add image.root_user", "", "", "expires"},
+		{"a waiver's end is a moment", "waiver add image.root_user --expires soon", "", "", "moment"},
+		{"a waiver lifts a rule", "waiver add image.root_user --id W-1 --expires 30d --project team --reason x", "", `made waiver W-1 of image.root_user until \S+Z`, ""},
+		{"waivers are listed", "waiver list", "", `W-1 +image.root_user +- +team +operator`, ""},
+		{"waivers are listed as JSON", "waiver list --json", "", `"id": "W-1"`, ""},
+		{"a waiver is taken back", "waiver remove W-1", "", "removed waiver W-1", ""},
+		{"once", "waiver remove W-1", "", "", "not found"},
+		{"the server is well", "status", "", `(?s)bondgate +test.*policy +ok`, ""},
+		{"the index is rebuilt", "reindex", "", `indexed 0 repositories`, ""},
+		{"the index is rebuilt as JSON", "reindex --json", "", `"repositories": 0`, ""},
+		{"a decision is of an action", "decisions tail --action fly", "", "", "fly"},
+		{"a decision has an id", "decisions show none", "", "", "not found"},
+		{"a version is printed", "version", "", `^bondgate \S+ \(go`, ""},
+		{"a version is printed as JSON", "version --json", "", `"go": "go`, ""},
+	}
+	for _, step := range steps {
+		out, err := s.cli(step.input, strings.Fields(step.line)...)
+		switch {
+		case step.fails == "" && err != nil:
+			t.Fatalf("%s: %s: %v", step.sentence, step.line, err)
+		case step.fails != "" && (err == nil || !regexp.MustCompile(step.fails).MatchString(err.Error())):
+			t.Errorf("%s: %s: the error is %v", step.sentence, step.line, err)
+		case !regexp.MustCompile(step.says).MatchString(out):
+			t.Errorf("%s: %s: written is %s", step.sentence, step.line, out)
+		}
+	}
+	if status, _ := s.get("/v2/", "bob", "bobs-new-password"); status != 200 {
+		t.Errorf("the new password answers %d", status)
+	}
+	if status, _ := s.get("/v2/", "bob", "bobs-password"); status != 401 {
+		t.Errorf("the old password answers %d", status)
+	}
+}
+
+func TestDecisionsAreListedInTheirOrder(t *testing.T) {
+	s := start(t, t.TempDir())
+	s.must("project", "create", "one")
+	s.must("project", "create", "two")
+	eventually(t, "both decisions are in the record", func() bool {
+		out := s.must("decisions", "tail", "--subject", "operator")
+		first, second := strings.Index(out, "  one  "), strings.Index(out, "  two  ")
+		return first >= 0 && second > first
+	})
+	out := s.must("decisions", "tail", "--json", "--project", "two")
+	var d struct{ ID, Action, Verdict string }
+	if err := json.Unmarshal([]byte(strings.TrimSpace(out)), &d); err != nil || d.Action != "admin.api" || d.Verdict != "allow" {
+		t.Fatalf("the decision about two is %s: %v", out, err)
+	}
+	if shown := s.must("decisions", "show", d.ID); !strings.Contains(shown, "operator") || !strings.Contains(shown, "admin.api") {
+		t.Fatalf("it is shown as %s", shown)
+	}
+}
+
+func TestTheManagementAPIOverHTTP(t *testing.T) {
+	s := start(t, t.TempDir())
+	if _, err := s.cli("bobs-password\n", "user", "add", "bob", "--password-stdin"); err != nil {
+		t.Fatal(err)
+	}
+	for who, want := range map[[2]string]int{
+		{"admin", adminPassword}: 200, {"bob", "bobs-password"}: 403, {"bob", "wrong-password"}: 401, {}: 401,
+	} {
+		if status, body := s.get("/api/v1/users", who[0], who[1]); status != want {
+			t.Errorf("%q is answered %d %s", who[0], status, body)
+		}
+	}
+	s.must("user", "disable", "bob")
+	if status, _ := s.get("/v2/", "bob", "bobs-password"); status != 401 {
+		t.Errorf("a disabled account is answered %d", status)
+	}
+}
+
+func TestEveryCommandSaysWhatItDoes(t *testing.T) {
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Short == "" {
+			t.Errorf("%s says nothing of itself", cmd.CommandPath())
+		}
+		if !cmd.HasSubCommands() && cmd.Args == nil {
+			t.Errorf("%s takes any arguments", cmd.CommandPath())
+		}
+		if strings.Contains(cmd.CommandPath(), "list") && cmd.Flag("json") == nil {
+			t.Errorf("%s prints no JSON", cmd.CommandPath())
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot(deps{}))
+}
+
+func TestConfigCommands(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "bondgate.yaml")
+	if err := os.WriteFile(file, []byte("listen: localhost:1\nlistn: x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cli(t, "", "config", "check", file); err == nil || !strings.Contains(err.Error(), "bondgate.yaml:2: unknown key listn") {
+		t.Errorf("the check says %v", err)
+	}
+	if err := os.WriteFile(file, []byte("listen: localhost:1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := cli(t, "", "config", "check", file); err != nil || !strings.HasSuffix(out, ": ok\n") {
+		t.Errorf("the check says %q %v", out, err)
+	}
+	if out, err := cli(t, "", "config", "schema"); err != nil || !json.Valid([]byte(out)) {
+		t.Errorf("the schema is %q %v", out, err)
+	}
+}
+
+func TestMoment(t *testing.T) {
+	now := time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
+	tests := map[string]string{
+		"72h": "2026-09-04T12:00:00Z", "30d": "2026-10-01T12:00:00Z", "2027-01-31": "2027-01-31T00:00:00Z",
+		"2027-01-31T12:00:00Z": "2027-01-31T12:00:00Z",
+		"":                     "", "-1h": "", "0d": "", "-3d": "", "1.5d": "", "31.1.2027": "",
+	}
+	for s, want := range tests {
+		at, err := moment(s, now)
+		if (err == nil) != (want != "") || err == nil && at.Format(time.RFC3339) != want {
+			t.Errorf("%q is %v %v", s, at, err)
+		}
+	}
+}
+
+func TestNothingSteersATerminal(t *testing.T) {
+	if got := clean("a\x1b[31mb\r\nc\u202ed"); got != "a\ufffd[31mb\ufffd\ufffdc\ufffdd" {
+		t.Fatalf("it is %q", got)
+	}
+}
