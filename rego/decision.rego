@@ -20,7 +20,7 @@ decision := {
 	"dryrun": [],
 	"waived": [],
 	"visible": visible,
-	"granted": granted,
+	"granted": offered,
 	"obligations": [],
 	"message": "",
 	"retry_after_s": 0,
@@ -102,6 +102,7 @@ speaks(kind) := packs if {
 
 raised := [[pack, entry] |
 	said := speaks("deny")
+	said != {}
 	some pack in running
 	said[pack.name]
 	some entry in data.bondgate.rules[pack.name].deny
@@ -109,6 +110,7 @@ raised := [[pack, entry] |
 
 warnings := [[pack, entry] |
 	said := speaks("warn")
+	said != {}
 	some pack in running
 	said[pack.name]
 	some entry in data.bondgate.rules[pack.name].warn
@@ -116,6 +118,7 @@ warnings := [[pack, entry] |
 
 asked := [[pack, entry] |
 	said := speaks("obligation")
+	said != {}
 	some pack in running
 	said[pack.name]
 	some entry in data.bondgate.rules[pack.name].obligation
@@ -425,9 +428,14 @@ default visible := false
 
 visible := data.bondgate.rules.rbac.visible
 
+# What a token may carry, if it is issued at all.
+default offered := []
+
+offered := data.bondgate.rules.rbac.granted
+
 default granted := []
 
-granted := data.bondgate.rules.rbac.granted if allow
+granted := offered if allow
 
 default message := ""
 

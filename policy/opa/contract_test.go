@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -299,4 +300,23 @@ func TestOneInputHasOneAnswer(t *testing.T) {
 			t.Fatalf("%+v and %+v", first, again)
 		}
 	}
+}
+
+func TestManyRequestsShareOneEvaluator(t *testing.T) {
+	ev := compileWith(t, mine(noroot))
+	denied, allowed := pullFacts(ev), ask(ev, "guest", policy.TagsList, false)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 50 {
+				if d, err := ev.Decide(t.Context(), denied); err != nil || codes(d.Deny) != "noroot.user" {
+					t.Errorf("got %+v, %v", d, err)
+				}
+				if d, err := ev.Decide(t.Context(), allowed); err != nil || !d.Allowed() {
+					t.Errorf("got %+v, %v", d, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

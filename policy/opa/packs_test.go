@@ -99,7 +99,7 @@ func TestWhatIsReadIsThere(t *testing.T) {
 		{"a plain field", `input.artifact.config.user == "1000"`},
 		{"a field in a list", `input.artifact.layers[3].digest == "sha256:l3"`},
 		{"any element", "some l in input.artifact.layers\n\tl.size == 30123"},
-		{"a null", `input.blob == null`},
+		{"what is not there", `input.blob == null`},
 		{"a null on the way", `object.get(input.repository, "name", 1) == "payments/api"`},
 		{"the whole of a part", `count(input.artifact) > 5`},
 		{"one whole and one of its fields", "count(input.request) == 6\n\tinput.request.host == \"\""},
@@ -112,7 +112,7 @@ func TestWhatIsReadIsThere(t *testing.T) {
 			f.Request.Artifact.Config.User = "1000"
 			f.Request.Artifact.Annotations = map[string]string{"org.example.x": "y"}
 			d := decide(t, ev, f)
-			if want := c.name != "a null"; d.Allowed() == want {
+			if want := c.name != "what is not there"; d.Allowed() == want {
 				t.Fatalf("got %+v", d)
 			}
 		})
