@@ -62,10 +62,11 @@ func (r *operator) decisionsTail() *cobra.Command {
 				q.Set("after", strconv.FormatInt(last, 10))
 				q.Set("limit", "1000")
 				page = nil
-				if err := r.call(cmd.Context(), http.MethodGet, "/decisions?"+q.Encode(), nil, &page); err != nil {
-					if cmd.Context().Err() != nil {
-						return nil
-					}
+				err := r.call(cmd.Context(), http.MethodGet, "/decisions?"+q.Encode(), nil, &page)
+				if cmd.Context().Err() != nil {
+					return nil // who interrupts a tail has seen enough
+				}
+				if err != nil {
 					return err
 				}
 			}

@@ -349,9 +349,7 @@ func (c *call) pushed(in *push) {
 		h["Oci-Subject"] = []string{string(in.subject)}
 	}
 	if in.params {
-		for _, tag := range in.tags {
-			h["Oci-Tag"] = append(h["Oci-Tag"], tag)
-		}
+		h["Oci-Tag"] = append(h["Oci-Tag"], in.tags...)
 	}
 	c.created(ociroute.ManifestPath(c.repo.Name, string(in.named)), in.named)
 }

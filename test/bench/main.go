@@ -41,12 +41,11 @@ func main() {
 
 // bench is one run with both servers up.
 type bench struct {
-	o       options
-	ours    *target
-	theirs  *target
-	small   *image
-	large   *image
-	failure error
+	o      options
+	ours   *target
+	theirs *target
+	small  *image
+	large  *image
 }
 
 func run(o options) error {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -47,7 +48,7 @@ type missing struct{ error }
 func PostgreSQL(t testing.TB) string {
 	t.Helper()
 	server.once.Do(func() { server.err = start() })
-	if _, ok := server.err.(missing); ok && os.Getenv("BONDGATE_E2E") != "require" {
+	if errors.As(server.err, new(missing)) && os.Getenv("BONDGATE_E2E") != "require" {
 		t.Skipf("PostgreSQL: %v (apt-get install postgresql)", server.err)
 	}
 	if server.err != nil {
