@@ -93,7 +93,7 @@ func TestARepositoryNamedLikeAnOperationIsARepository(t *testing.T) {
 
 func TestTwoProjectsOfOnePrefixAreTwo(t *testing.T) {
 	w := newWorld(t, harness.Options{})
-	w.api(http.MethodPost, "/projects", map[string]any{"name": "redder"}, http.StatusCreated)
+	w.api(http.MethodPost, "/projects", map[string]any{"name": "redder"})
 	im := w.push(admin, newImage("redder/app", "v1", "prefix", "1000", nil))
 	for _, user := range []string{alice, pat, gus} {
 		refused(t, "GET redder/app by "+user+" of red", w.as(user, http.MethodGet, "/v2/redder/app/manifests/v1", nil, nil), im.manifest)

@@ -126,7 +126,7 @@ func (b *bench) churn(stop chan struct{}) error {
 }
 
 func (b *bench) member(method string, project, user int, role string) error {
-	return b.api(method, fmt.Sprintf("/projects/zipf%d/members", project), map[string]any{"name": zipfUser(user), "role": role})
+	return b.api(method, fmt.Sprintf("/projects/zipf%d/members/user/%s", project, zipfUser(user)), map[string]any{"role": role})
 }
 
 func (b *bench) api(method, path string, body any) error {
