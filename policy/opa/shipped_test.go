@@ -223,3 +223,43 @@ func inputOf(t *testing.T, f policy.Facts) map[string]any {
 	}
 	return doc.(map[string]any)
 }
+
+// TestWhatTheShippedRulesReadIsInASchema finds a misspelt field in a shipped rule.
+func TestWhatTheShippedRulesReadIsInASchema(t *testing.T) {
+	var schemas []map[string]any
+	for _, action := range policy.Actions() {
+		raw, err := fs.ReadFile(rego.FS, "schemas/input/"+string(action)+".jsonschema")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s map[string]any
+		if err := json.Unmarshal(raw, &s); err != nil {
+			t.Fatal(err)
+		}
+		schemas = append(schemas, s)
+	}
+	for _, p := range compileWith(t).Reads(policy.ManifestPull) {
+		keys := strings.Split(p, ".")
+		if !slices.ContainsFunc(schemas, func(s map[string]any) bool { return has(s, keys) }) {
+			t.Errorf("input.%s is in no schema", p)
+		}
+	}
+	if has(schemas[0], []string{"subject", "nmae"}) {
+		t.Error("a misspelt field is found")
+	}
+}
+
+// has follows keys through the properties of a schema; what is free-form has every key.
+func has(schema map[string]any, keys []string) bool {
+	if len(keys) == 0 || len(schema) == 0 {
+		return true
+	}
+	if either, ok := schema["anyOf"].([]any); ok {
+		return slices.ContainsFunc(either, func(s any) bool { return has(s.(map[string]any), keys) })
+	}
+	properties, _ := schema["properties"].(map[string]any)
+	if sub, ok := properties[keys[0]].(map[string]any); ok {
+		return has(sub, keys[1:])
+	}
+	return schema["type"] == "object" && schema["additionalProperties"] != false
+}
