@@ -61,40 +61,47 @@ func (c *call) inspecting() bool {
 	return c.caller.Scoped && c.caller.Carries(c.repo.Name, scopePush)
 }
 
-// scope is what a token needs for an action on the repository, as a challenge
-// names it.
-func (c *call) scope(action policy.Action) (access, text string) {
+// access is what a token must carry for an action on a repository.
+func access(action policy.Action) string {
+	switch action {
+	case policy.BlobPush, policy.BlobMount, policy.ManifestPush, policy.UploadStatus, policy.UploadCancel:
+		return scopePush
+	case policy.ManifestDelete, policy.TagDelete, policy.BlobDelete:
+		return scopeDelete
+	default:
+		return scopePull
+	}
+}
+
+// scope is what a challenge asks for, so that a client gets a token that reaches.
+func (c *call) scope(action policy.Action) string {
 	switch action {
 	case policy.RegistryPing:
-		return "", ""
+		return ""
 	case policy.CatalogList:
-		return "*", "registry:catalog:*"
-	case policy.BlobPush, policy.BlobMount, policy.ManifestPush, policy.UploadStatus, policy.UploadCancel:
-		return scopePush, "repository:" + c.repo.Name + ":pull,push"
-	case policy.ManifestDelete, policy.TagDelete, policy.BlobDelete:
-		return scopeDelete, "repository:" + c.repo.Name + ":delete"
-	default:
-		return scopePull, "repository:" + c.repo.Name + ":pull"
+		return "registry:catalog:*"
 	}
+	need := access(action)
+	if need == scopePush {
+		need = scopePull + "," + scopePush // clients look before they push
+	}
+	return "repository:" + c.repo.Name + ":" + need
 }
 
 // carries asks for a token with another scope when the one at hand does not
 // reach as far as the action. It looks at the token alone and reveals nothing.
 func (c *call) carries(action policy.Action) error {
-	if !c.caller.Scoped {
-		return nil
-	}
-	access, text := c.scope(action)
-	ok := true
+	var ok bool
 	switch action {
 	case policy.RegistryPing:
+		ok = true
 	case policy.CatalogList:
 		ok = c.caller.CarriesScope(authn.ScopeRegistry, "catalog", "*")
 	default:
-		ok = c.caller.Carries(c.repo.Name, access)
+		ok = c.caller.Carries(c.repo.Name, access(action))
 	}
 	if !ok {
-		return errcode.Unauthorized(text, true)
+		return errcode.Unauthorized(c.scope(action), true)
 	}
 	return nil
 }
@@ -118,8 +125,7 @@ func (p *Protocol) decide(ctx context.Context, c *call, req policy.Request, notF
 // are, when that could help.
 func (p *Protocol) refuse(c *call, action policy.Action, d policy.Decision, notFound *errcode.Error) error {
 	if c.caller.Principal.Anonymous() && (!d.Visible || aboutAccess(d)) {
-		_, text := c.scope(action)
-		return errcode.Unauthorized(text, c.caller.Scoped)
+		return errcode.Unauthorized(c.scope(action), c.caller.Scoped)
 	}
 	if notFound == nil {
 		notFound = nameUnknown()

@@ -216,3 +216,17 @@ func FuzzParseConfig(f *testing.F) {
 		}
 	})
 }
+
+func TestCanonicalise(t *testing.T) {
+	body := strings.ReplaceAll(image(`,"subject":`+child), d2, d512)
+	m, err := Parse("", []byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	Canonicalise(m.Artifact, func(d digest.Digest) (digest.Digest, bool) {
+		return digest.Digest(d2), d.String() == d512
+	})
+	if a := m.Artifact; a.Layers[0].Digest.String() != d2 || a.ConfigBlob.Digest.String() != d1 || a.Subject.Digest.String() != d1 {
+		t.Fatalf("%+v", a)
+	}
+}
