@@ -84,8 +84,11 @@ type Artifact struct {
 
 	// Digest is the canonical (sha256) digest; Aliases are other digests that
 	// clients named the same bytes by.
-	Digest       digest.Digest     `json:"digest"`
-	Aliases      []digest.Digest   `json:"aliases,omitempty"`
+	Digest  digest.Digest   `json:"digest"`
+	Aliases []digest.Digest `json:"aliases,omitempty"`
+	// Named is the alias that the first push used, and by which a tag's digest is
+	// told; empty when that was Digest.
+	Named        digest.Digest     `json:"named,omitempty"`
 	MediaType    string            `json:"media_type"`
 	ArtifactType string            `json:"artifact_type,omitempty"`
 	Kind         ArtifactKind      `json:"kind"`

@@ -113,8 +113,13 @@ func (p *Protocol) body(ctx context.Context, c *call, a *policy.Artifact) (*body
 func (b *body) serve(c *call, a *policy.Artifact) {
 	h := c.w.Header()
 	name, etag := b.digest, b.etag
-	// What was asked for by another algorithm's digest is answered by that.
-	if asked := c.digest(); asked != "" && asked != a.Digest {
+	// What was asked for by another algorithm's digest, or pushed by one, is
+	// answered by that.
+	asked := c.digest()
+	if asked == "" {
+		asked = a.Named
+	}
+	if asked != "" && asked != a.Digest {
 		name, etag = []string{string(asked)}, []string{`"` + string(asked) + `"`}
 	}
 	h["Docker-Content-Digest"] = name

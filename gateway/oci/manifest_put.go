@@ -120,6 +120,7 @@ func (p *Protocol) readPush(c *call) (*push, error) {
 		in.named = d
 		if d != in.artifact.Digest {
 			in.artifact.Aliases = []digest.Digest{d}
+			in.artifact.Named = d
 		}
 	}
 	if in.artifact.Subject != nil {
@@ -293,7 +294,7 @@ func (p *Protocol) current(ctx context.Context, c *call, in *push) (*policy.Arti
 		return nil, err
 	default:
 		a.Tags = append(a.Tags, there.Tags...)
-		a.Parents, a.Referrers = there.Parents, there.Referrers
+		a.Named, a.Parents, a.Referrers = there.Named, there.Parents, there.Referrers
 		for _, alias := range there.Aliases {
 			if !slices.Contains(a.Aliases, alias) {
 				a.Aliases = append(slices.Clip(a.Aliases), alias)

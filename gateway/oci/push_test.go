@@ -63,6 +63,17 @@ func TestPushByDigestWithTags(t *testing.T) {
 	b.want(b.do(alice, "PUT", "/v2/p/a/manifests/"+string(d512)+"?tag=a&tag=b&tag=c&tag=d", strings.NewReader(body)), 414)
 	b.want(b.do(alice, "PUT", "/v2/p/a/manifests/"+string(d512)+"?tag=..", strings.NewReader(body)), 400)
 
+	// A tag's digest is told by the name that the manifest first had.
+	if got := b.want(b.do(alice, "HEAD", "/v2/p/a/manifests/1.2", nothing()), 200); got.Header().Get("Docker-Content-Digest") != string(digest.FromString(body)) {
+		t.Fatal(got.Header())
+	}
+	other := body[:len(body)-1] + " }"
+	o512 := digest.SHA512.FromString(other)
+	b.want(b.do(alice, "PUT", "/v2/p/a/manifests/"+string(o512)+"?tag=other", strings.NewReader(other)), 201)
+	if got := b.want(b.do(alice, "HEAD", "/v2/p/a/manifests/other", nothing()), 200); got.Header().Get("Docker-Content-Digest") != string(o512) {
+		t.Fatal(got.Header())
+	}
+
 	// One tag that is refused refuses them all.
 	b.judge = func(r policy.Request) policy.Decision {
 		if r.Reference.Value == "prod" {
