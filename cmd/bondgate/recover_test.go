@@ -1,12 +1,17 @@
 package main
 
 import (
+	"fmt"
+	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/bondgate/bondgate/policy"
@@ -27,15 +32,7 @@ func TestReindexBringsEveryImageBack(t *testing.T) {
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
-	lost, err := filepath.Glob(filepath.Join(dir, "bondgate.db*"))
-	if err != nil || len(lost) == 0 {
-		t.Fatalf("no database to lose: %v", err)
-	}
-	for _, file := range lost {
-		if err := os.Remove(file); err != nil {
-			t.Fatal(err)
-		}
-	}
+	loseDatabase(t, dir)
 	s = start(t, dir)
 	eventually(t, "readiness says that the index has to be rebuilt", func() bool {
 		_, body := s.get("/readyz", "", "")
@@ -134,4 +131,71 @@ func TestTagLinksAreRepairedFromTheIndex(t *testing.T) {
 		found, err := s.app.engine.Describe(t.Context(), repo)
 		return err == nil && found.Tags["1"].String() == want.String() && found.Tags["2"].String() == other.String()
 	})
+}
+
+func loseDatabase(t *testing.T, dir string) {
+	t.Helper()
+	lost, err := filepath.Glob(filepath.Join(dir, "bondgate.db*"))
+	if err != nil || len(lost) == 0 {
+		t.Fatalf("no database to lose: %v", err)
+	}
+	for _, file := range lost {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestReindexKnowsOtherNames(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir)
+	layer, config := []byte("a layer"), []byte(`{"os":"linux","architecture":"amd64","config":{"User":"1000"}}`)
+	layerName, configName := digest.SHA512.FromBytes(layer), digest.SHA512.FromBytes(config)
+	s.upload("team/app", layerName, layer)
+	s.upload("team/app", configName, config)
+	image := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
+		types.OCIManifestSchema1, types.OCIConfigJSON, configName, len(config), types.OCIUncompressedLayer, layerName, len(layer))
+	index := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
+		types.OCIImageIndex, types.OCIManifestSchema1, digest.SHA512.FromBytes(image), len(image))
+	paths := map[string]string{
+		"/v2/team/app/manifests/" + digest.SHA512.FromBytes(image).String(): string(types.OCIManifestSchema1),
+		"/v2/team/app/manifests/index":                                      string(types.OCIImageIndex),
+	}
+	for _, path := range slices.Backward(slices.Sorted(maps.Keys(paths))) { // the image before the index that lists it
+		body := image
+		if strings.HasSuffix(path, "index") {
+			body = index
+		}
+		if resp := s.send(http.MethodPut, path, paths[path], body); resp.StatusCode != http.StatusCreated {
+			t.Fatalf("the push to %s is answered %s", path, resp.Status)
+		}
+	}
+	repo := policy.Repository{Workspace: policy.DefaultWorkspace, Name: "team/app"}
+	before, err := s.app.store.Artifact(t.Context(), repo, digest.FromBytes(image))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	loseDatabase(t, dir)
+	s = start(t, dir)
+	s.must("reindex")
+	after, err := s.app.store.Artifact(t.Context(), repo, digest.SHA512.FromBytes(image))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(before.Aliases, after.Aliases) || !slices.Equal(before.Parents, after.Parents) ||
+		before.Role != after.Role || before.ConfigBlob.Digest != after.ConfigBlob.Digest ||
+		before.Layers[0].Digest != after.Layers[0].Digest || after.Config == nil || after.Config.User != before.Config.User {
+		t.Errorf("the index had\n%+v\nand has\n%+v", before, after)
+	}
+	for path := range paths {
+		if resp := s.send(http.MethodGet, path, "", nil); resp.StatusCode != http.StatusOK {
+			t.Errorf("%s is answered %s", path, resp.Status)
+		}
+	}
+	if resp := s.send(http.MethodGet, "/v2/team/app/blobs/"+layerName.String(), "", nil); resp.StatusCode != http.StatusOK {
+		t.Errorf("the layer by its other name is answered %s", resp.Status)
+	}
 }
