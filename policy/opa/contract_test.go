@@ -278,6 +278,14 @@ func TestBeingCutShortIsNoDecision(t *testing.T) {
 	}
 }
 
+func TestAPanicIsNoDecision(t *testing.T) {
+	// An evaluator that nobody compiled has nothing to evaluate.
+	d, err := new(opa.Evaluator).Decide(t.Context(), pullFacts(compileWith(t)))
+	if !errors.Is(err, policy.ErrUnavailable) || d.Allowed() {
+		t.Fatalf("got %+v, %v", d, err)
+	}
+}
+
 func TestObligationsReachTheDecision(t *testing.T) {
 	ev := compileWith(t, pack("", `obligation contains {"type": "audit", "level": "full"} if input.action == "manifest.pull"
 

@@ -244,8 +244,8 @@ func TestWhatTheShippedRulesReadIsInASchema(t *testing.T) {
 			t.Errorf("input.%s is in no schema", p)
 		}
 	}
-	if has(schemas[0], []string{"subject", "nmae"}) {
-		t.Error("a misspelt field is found")
+	if has(schemas[0], []string{"subject", "called"}) {
+		t.Error("a field that is not there is found")
 	}
 }
 
