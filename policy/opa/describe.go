@@ -39,6 +39,9 @@ type packFacts struct {
 // withArtifact are the actions whose input has an artifact, and so can have facts.
 var withArtifact = []policy.Action{policy.ManifestPull, policy.ManifestPush, policy.ManifestDelete, policy.TagDelete}
 
+// groups are the fact groups that a rule can need.
+var groups = []string{"base", "signatures", "attestations", "sbom", "vulnerabilities", "vex", "vsa"}
+
 // describe reads the METADATA of every pack.
 func describe(mods modules) (*facts, error) {
 	out := &facts{
@@ -112,6 +115,11 @@ func (f *facts) addRule(mod module, rule *ast.Rule, a *ast.Annotations) error {
 	if err != nil {
 		return fmt.Errorf("custom.needs: %w", err)
 	}
+	for _, group := range needs {
+		if !slices.Contains(groups, group) {
+			return fmt.Errorf("custom.needs: there is no fact group %q, there are %s", group, strings.Join(groups, ", "))
+		}
+	}
 	for _, action := range actionsOf(rule) {
 		f.need(action, mod.pack(), needs)
 	}
@@ -175,8 +183,8 @@ func (f *facts) hear(pack string, rule *ast.Rule) {
 	}
 }
 
-func (f *facts) need(action policy.Action, pack string, groups []string) {
-	for _, g := range groups {
+func (f *facts) need(action policy.Action, pack string, wanted []string) {
+	for _, g := range wanted {
 		byGroup := f.needs[action]
 		if byGroup == nil {
 			byGroup = map[string][]string{}
@@ -237,9 +245,9 @@ func (f *facts) join(data map[string]any) {
 		rules[name] = byCode
 	}
 	needs := map[string]any{}
-	for action, groups := range f.needs {
+	for action, wanted := range f.needs {
 		byGroup := map[string]any{}
-		for group, who := range groups {
+		for group, who := range wanted {
 			names := make([]any, len(who))
 			for i, n := range who {
 				names[i] = n

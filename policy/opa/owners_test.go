@@ -37,6 +37,7 @@ func TestWhatAnAuthorMayNotWriteIsRefusedInWords(t *testing.T) {
 		{"an empty file", "a.rego", "", "empty"},
 		{"the code of a rule that is built in", "a.rego", "package bondgate.rules.mine\n\n# METADATA\n# custom:\n#   code: bondgate.mine\n" + strings.TrimSpace(rule) + "\n", "belongs to the gateway"},
 		{"a date that is none", "a.rego", "package bondgate.rules.mine\n\n# METADATA\n# custom:\n#   code: x.y\n#   effective_on: soon\n" + strings.TrimSpace(rule) + "\n", "effective_on"},
+		{"a fact group that is none", "a.rego", "package bondgate.rules.mine\n\n# METADATA\n# custom:\n#   code: x.y\n#   needs: [vulnerability]\n" + strings.TrimSpace(rule) + "\n", "no fact group"},
 		{"a class that is none", "a.rego", "# METADATA\n# scope: package\n# custom:\n#   class: both\npackage bondgate.rules.mine" + rule, "access or content"},
 		{"data at the root", "data.json", `{"x": 1}`, "not yours to set"},
 		{"data of the decision", "data.json", `{"bondgate": {"meta": {}}}`, "not yours to set"},
