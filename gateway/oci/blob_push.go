@@ -45,7 +45,7 @@ func (p *Protocol) startUpload(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.receive(ctx, c, id, chunk{start: 0, length: size}, 0); err != nil {
+	if _, err := p.receive(ctx, c, id, chunk{start: 0, length: size}); err != nil {
 		p.abandon(ctx, c, id)
 		return err
 	}
@@ -198,25 +198,20 @@ func (p *Protocol) place(ctx context.Context, c *call, id string) (chunk, error)
 
 // append stores a chunk behind what is there.
 func (p *Protocol) append(ctx context.Context, c *call, id string, at chunk) (int64, error) {
-	before := int64(0)
-	if p.limits.Blob > 0 {
-		var err error
-		if before, err = p.engine.UploadSize(ctx, c.repo, id); err != nil {
-			return 0, uploadFailure(err)
-		}
-	}
-	size, err := p.receive(ctx, c, id, at, before)
+	size, err := p.receive(ctx, c, id, at)
 	if errors.Is(err, policy.ErrRange) {
 		return size, p.outOfPlace(ctx, c, id, err)
 	}
 	return size, err
 }
 
-// receive reads the body into the upload. before is how much there is already.
-func (p *Protocol) receive(ctx context.Context, c *call, id string, at chunk, before int64) (int64, error) {
-	room := p.limits.Blob - before
+// receive reads the body into the upload. Where the chunk says where it begins it
+// is bounded before it is read; a stream that does not is looked at afterwards.
+func (p *Protocol) receive(ctx context.Context, c *call, id string, at chunk) (int64, error) {
+	tooLarge := errcode.New(errcode.TooLarge, "the blob is larger than is allowed")
+	room := p.limits.Blob - max(at.start, 0)
 	if at.length > room {
-		return before, errcode.New(errcode.TooLarge, "the blob is larger than is allowed")
+		return 0, tooLarge
 	}
 	var body io.Reader = http.MaxBytesReader(c.w, c.r.Body, room)
 	if at.length >= 0 && c.r.ContentLength < 0 {
@@ -230,6 +225,10 @@ func (p *Protocol) receive(ctx context.Context, c *call, id string, at chunk, be
 			return size, errcode.New(errcode.SizeInvalid, "the body is not as long as its Content-Range").Because(err)
 		}
 		return size, uploadFailure(err)
+	}
+	if size > p.limits.Blob {
+		p.abandon(ctx, c, id)
+		return size, tooLarge
 	}
 	return size, nil
 }
@@ -261,7 +260,7 @@ func (c *call) created(location string, d digest.Digest) {
 	c.done(http.StatusCreated)
 }
 
-// abandon removes an upload that nobody knows the address of.
+// abandon removes an upload that nobody may go on with.
 func (p *Protocol) abandon(ctx context.Context, c *call, id string) {
 	if err := p.engine.CancelUpload(context.WithoutCancel(ctx), c.repo, id); err != nil && !errors.Is(err, policy.ErrNotFound) {
 		p.log.WarnContext(ctx, "an upload was left behind", "repository", c.repo.String(), "upload", id, "error", err)

@@ -70,7 +70,11 @@ func (b *bench) restart(limits Limits) {
 			return b.judge(r), nil
 		}),
 		Engine: engine{b.store}, Index: index{b.store}, Limits: limits, Secret: []byte(strings.Repeat("s", 32)),
-		Projects: makerFunc(func(project string) error { b.made = append(b.made, project); return b.make(project) }),
+		Projects: makerFunc(func(project string) error {
+			defer b.lock()()
+			b.made = append(b.made, project)
+			return b.make(project)
+		}),
 	})
 	if err != nil {
 		b.t.Fatal(err)

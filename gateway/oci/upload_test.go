@@ -101,7 +101,10 @@ func TestUploadRefuses(t *testing.T) {
 	at := b.start(alice, "p/a")
 	b.want(b.do(alice, "PATCH", at, strings.NewReader("12345")), 202)
 	b.want(b.do(alice, "PATCH", at, strings.NewReader("6789")), 413)
-	b.want(b.do(alice, "PATCH", at, io.MultiReader(strings.NewReader("6789"))), 413) // of unknown length
+	b.want(b.do(alice, "PATCH", at, strings.NewReader("6")), 404) // what is too large is gone
+	unknown := io.MultiReader(strings.NewReader("123456789"))
+	b.want(b.do(alice, "PATCH", b.start(alice, "p/a"), unknown), 413)
+	b.want(b.do(alice, "PATCH", b.start(alice, "p/a"), strings.NewReader("x"), "Content-Range: 9-9"), 413)
 }
 
 func TestABodyOfUnknownLengthIsAsLongAsItsRange(t *testing.T) {
