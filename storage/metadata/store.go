@@ -105,6 +105,8 @@ func (s *Store) connectPostgreSQL(ctx context.Context) error {
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = "bondgate"
 	}
+	cfg.DialFunc = dialAnswering
+	cfg.ConnectTimeout = min(max(cfg.ConnectTimeout, time.Second), answerWithin)
 	n := s.cfg.Connections
 	if n <= 0 {
 		n = 16

@@ -157,7 +157,7 @@ func TestABrokenEditKeepsTheLastGoodPolicyAndSaysSo(t *testing.T) {
 		}
 		return nil
 	})
-	if m := g.Do(http.MethodGet, "/metrics", "", "", nil, nil); !strings.Contains(string(m.Body), "bondgate_policy_broken 1") {
+	if m := g.Do(http.MethodGet, "/metrics", "", "", nil, nil); !strings.Contains(string(m.Body), "bondgate_policy_refused 1") {
 		t.Error("no metric tells of it")
 	}
 	wants(t, "a good image", pull(g, good), http.StatusOK)
