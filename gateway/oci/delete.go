@@ -3,7 +3,9 @@ package oci
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/bondgate/bondgate/gateway/errcode"
 	"github.com/bondgate/bondgate/policy"
@@ -17,7 +19,7 @@ func (p *Protocol) deleteTag(ctx context.Context, c *call) error {
 	if err := c.carries(policy.TagDelete); err != nil {
 		return err
 	}
-	for range attempts {
+	return p.persist(c, []string{c.route.Tag}, func(held bool) error {
 		req := c.request(policy.TagDelete)
 		a, err := p.find(ctx, c, &req)
 		if errors.Is(err, policy.ErrNotFound) {
@@ -30,24 +32,25 @@ func (p *Protocol) deleteTag(ctx context.Context, c *call) error {
 		if err := p.decide(ctx, c, req, nil); err != nil {
 			return err
 		}
-		err = p.untag(context.WithoutCancel(ctx), c, req)
-		if errors.Is(err, policy.ErrConflict) || errors.Is(err, policy.ErrNotFound) {
-			continue // it moved, or went, since it was judged
+		if !held {
+			defer p.locks.hold(c.repo, c.route.Tag)()
 		}
-		if err != nil {
+		if err := p.untag(context.WithoutCancel(ctx), c, req); err != nil {
 			return err
 		}
 		c.done(http.StatusAccepted)
 		return nil
-	}
-	return contended()
+	})
 }
 
 // untag removes the tag from the index, which is the truth, and then its link.
 func (p *Protocol) untag(ctx context.Context, c *call, req policy.Request) error {
-	release := p.locks.hold(c.repo, c.route.Tag)
-	defer release()
-	if err := p.index.DeleteTag(ctx, c.repo, c.route.Tag, req.Reference.Current); err != nil {
+	err := p.index.DeleteTag(ctx, c.repo, c.route.Tag, req.Reference.Current)
+	if errors.Is(err, policy.ErrNotFound) {
+		// It went since it was judged: look again, and say so if it stays away.
+		return fmt.Errorf("%w: %w", policy.ErrConflict, err)
+	}
+	if err != nil {
 		return err
 	}
 	if err := p.engine.Untag(ctx, c.repo, c.route.Tag); err != nil && !errors.Is(err, policy.ErrNotFound) {
@@ -56,38 +59,70 @@ func (p *Protocol) untag(ctx context.Context, c *call, req policy.Request) error
 	return nil
 }
 
+// persist tries until nothing moved between the judgement and the deed. The first
+// time others may come in between; after that the names are held from before the
+// judgement, so that in one process somebody always gets on.
+func (p *Protocol) persist(c *call, names []string, try func(held bool) error) error {
+	for n := range attempts {
+		err := func() error {
+			if n > 0 {
+				defer p.locks.hold(c.repo, names...)()
+			}
+			return try(n > 0)
+		}()
+		if !errors.Is(err, policy.ErrConflict) {
+			return err
+		}
+	}
+	return contended()
+}
+
 // deleteManifest serves DELETE of a manifest: it and the tags on it are gone.
 func (p *Protocol) deleteManifest(ctx context.Context, c *call) error {
 	if err := c.carries(policy.ManifestDelete); err != nil {
 		return err
 	}
-	req := c.request(policy.ManifestDelete)
-	a, err := p.find(ctx, c, &req)
-	if errors.Is(err, policy.ErrNotFound) {
-		return p.absent(ctx, c, req, manifestUnknown())
-	}
-	if err != nil {
-		return err
-	}
-	req.Artifact = a
-	if err := p.decide(ctx, c, req, nil); err != nil {
-		return err
-	}
-	if err := p.unlist(context.WithoutCancel(ctx), c, a); err != nil {
+	for range attempts {
+		req := c.request(policy.ManifestDelete)
+		a, err := p.find(ctx, c, &req)
 		if errors.Is(err, policy.ErrNotFound) {
-			return manifestUnknown().Because(err)
+			return p.absent(ctx, c, req, manifestUnknown())
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		req.Artifact = a
+		if err := p.decide(ctx, c, req, nil); err != nil {
+			return err
+		}
+		err = p.unlist(context.WithoutCancel(ctx), c, a)
+		switch {
+		case errors.Is(err, policy.ErrConflict), errors.Is(err, policy.ErrNotFound):
+			continue // it got a tag, or went, since it was judged
+		case err != nil:
+			return err
+		}
+		c.done(http.StatusAccepted)
+		return nil
 	}
-	c.done(http.StatusAccepted)
-	return nil
+	return contended()
 }
 
 // unlist removes a manifest from the index and then from the engine, in the order
-// in which a push puts it there for others of this process.
+// in which a push puts it there for others of this process. It fails with
+// policy.ErrConflict when there is a tag on it that was not judged.
 func (p *Protocol) unlist(ctx context.Context, c *call, a *policy.Artifact) error {
-	release := p.locks.hold(c.repo, append([]string{string(a.Digest)}, a.Tags...)...)
-	defer release()
+	defer p.locks.hold(c.repo, append([]string{string(a.Digest)}, a.Tags...)...)()
+	// While its digest is held the manifest gets no tag in this process.
+	now, err := p.index.Artifact(ctx, c.repo, a.Digest)
+	if err != nil {
+		return err
+	}
+	for _, tag := range now.Tags {
+		if !slices.Contains(a.Tags, tag) {
+			return fmt.Errorf("tag %s came meanwhile: %w", tag, policy.ErrConflict)
+		}
+	}
 	tags, err := p.index.DeleteManifest(ctx, c.repo, a.Digest)
 	if err != nil {
 		return err

@@ -47,18 +47,18 @@ func (p *Protocol) putManifest(ctx context.Context, c *call) error {
 	if err := p.learn(ctx, c, in); err != nil {
 		return err
 	}
-	for range attempts {
-		err := p.tryPush(ctx, c, in)
-		if errors.Is(err, policy.ErrConflict) {
-			continue // a tag moved since it was judged: judge what is there now
-		}
-		if err != nil {
+	return p.persist(c, in.names(), func(held bool) error {
+		if err := p.tryPush(ctx, c, in, held); err != nil {
 			return err
 		}
 		c.pushed(in)
 		return nil
-	}
-	return contended()
+	})
+}
+
+// names are what a push must hold while it is stored.
+func (in *push) names() []string {
+	return append([]string{string(in.artifact.Digest)}, in.tags...)
 }
 
 // mayBegin keeps who may not push here at all from having a manifest read into
@@ -259,8 +259,9 @@ func (p *Protocol) learnSubject(ctx context.Context, c *call, a *policy.Artifact
 }
 
 // tryPush judges the push as things are now, and does it if they still are. It
-// fails with policy.ErrConflict when a tag moved in between.
-func (p *Protocol) tryPush(ctx context.Context, c *call, in *push) error {
+// fails with policy.ErrConflict when a tag moved in between. held says that the
+// push's names are locked already.
+func (p *Protocol) tryPush(ctx context.Context, c *call, in *push, held bool) error {
 	a, err := p.current(ctx, c, in)
 	if err != nil {
 		return err
@@ -278,6 +279,9 @@ func (p *Protocol) tryPush(ctx context.Context, c *call, in *push) error {
 	}
 	if len(a.Missing) > 0 {
 		return errcode.New(errcode.ManifestBlobUnknown, "the manifest names content that is not there: "+string(a.Missing[0]))
+	}
+	if !held {
+		defer p.locks.hold(c.repo, in.names()...)()
 	}
 	return p.store(context.WithoutCancel(ctx), c, in, a, moves)
 }
@@ -326,8 +330,6 @@ func (p *Protocol) judgePush(ctx context.Context, c *call, in *push, a *policy.A
 // store writes the manifest, then the index, then the links of the tags. Before
 // the index knows it the manifest is not served; after that it wholly is.
 func (p *Protocol) store(ctx context.Context, c *call, in *push, a *policy.Artifact, moves []policy.TagMove) error {
-	release := p.locks.hold(c.repo, append([]string{string(a.Digest)}, in.tags...)...)
-	defer release()
 	if err := p.engine.PutManifest(ctx, c.repo, a.Digest, a.MediaType, in.body); err != nil {
 		return err
 	}

@@ -64,6 +64,7 @@ func (s *store) OpenBlob(ctx context.Context, repo policy.Repository, d digest.D
 	if err != nil {
 		return nil, 0, err
 	}
+	defer s.lock()()
 	return memFile{bytes.NewReader(s.content[d])}, size, nil
 }
 
