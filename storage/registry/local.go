@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
@@ -76,10 +75,10 @@ func newLocal(parameters map[string]any) (*local, error) {
 
 func (l *local) full(path string) string { return l.root + path }
 
-// missing turns the file system's "no such file" into the driver's. A path
-// below a file is as absent as one below nothing.
+// missing turns the file system's "no such file" into the driver's. A path below
+// a file (ENOTDIR) is not that: our layout has no such path, so storage is broken.
 func missing(path string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return storagedriver.PathNotFoundError{Path: path, DriverName: "filesystem"}
 	}
 	return err

@@ -7,6 +7,9 @@ import (
 
 const pullRepo = "bench/pull"
 
+// acceptImage is the header without which distribution denies having an OCI image.
+var acceptImage = map[string]string{"Accept": "application/vnd.oci.image.manifest.v1+json"}
+
 // load pushes the images that pulls ask for.
 func (b *bench) load(t *target) error {
 	auth, err := t.authorize(adminName, adminPassword, "repository:"+pullRepo+":pull,push")
@@ -30,7 +33,6 @@ func (b *bench) pulls() error {
 			return fmt.Errorf("load %s: %w", t.name, err)
 		}
 	}
-	accept := map[string]string{"Accept": "application/vnd.oci.image.manifest.v1+json"}
 	for _, s := range []struct {
 		name, path string
 		conns      int
@@ -46,7 +48,7 @@ func (b *bench) pulls() error {
 			if err != nil {
 				return 0, err
 			}
-			req := request("GET", t.addr, "/v2/"+pullRepo+s.path, auth, accept, nil)
+			req := request("GET", t.addr, "/v2/"+pullRepo+s.path, auth, acceptImage, nil)
 			rate, err := hammer(t.addr, s.conns, b.o.duration, func(int, int) []byte { return req })
 			return rate * s.scale, err
 		})

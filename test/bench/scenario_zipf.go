@@ -35,7 +35,7 @@ func (b *bench) zipf() error {
 			}
 			for p := range zipfProjects {
 				for i := range zipfTags {
-					reqs[t] = append(reqs[t], request("GET", t.addr, fmt.Sprintf("/v2/zipf%d/app/manifests/t%d", p, i), auth, nil, nil))
+					reqs[t] = append(reqs[t], request("GET", t.addr, fmt.Sprintf("/v2/zipf%d/app/manifests/t%d", p, i), auth, acceptImage, nil))
 				}
 			}
 			if t == b.theirs {
