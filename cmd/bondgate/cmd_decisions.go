@@ -64,7 +64,7 @@ func (r *operator) decisionsTail() *cobra.Command {
 				page = nil
 				err := r.call(cmd.Context(), http.MethodGet, "/decisions?"+q.Encode(), nil, &page)
 				if cmd.Context().Err() != nil {
-					return nil // who interrupts a tail has seen enough
+					return nil //nolint:nilerr // who interrupts a tail has seen enough
 				}
 				if err != nil {
 					return err
