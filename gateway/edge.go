@@ -149,10 +149,18 @@ type visit struct {
 	caller policy.Principal
 }
 
+// address is the client's; empty for a request of the socket, which has none.
+func (v *visit) address() string {
+	if !v.ip.IsValid() {
+		return ""
+	}
+	return v.ip.String()
+}
+
 // from is who a request comes from before anybody is known.
 func (v *visit) from() authn.Caller {
 	return authn.Caller{
-		Principal: policy.Principal{Workspace: v.workspace}, RequestID: v.id, ClientIP: v.ip.String(),
+		Principal: policy.Principal{Workspace: v.workspace}, RequestID: v.id, ClientIP: v.address(),
 	}
 }
 
@@ -212,7 +220,7 @@ func (e *Edge) registry(a *answer, r *http.Request, v *visit) error {
 	if err != nil {
 		return err
 	}
-	c.RequestID, c.ClientIP = v.id, v.ip.String()
+	c.RequestID, c.ClientIP = v.id, v.address()
 	v.caller = c.Principal
 	return e.cfg.Protocol.Serve(a, r, c)
 }

@@ -150,7 +150,7 @@ func (e *Edge) log(r *http.Request, v *visit, a *answer, took time.Duration) {
 	e.cfg.Log.LogAttrs(r.Context(), slog.LevelInfo, "request",
 		slog.String("request_id", v.id), slog.String("method", errcode.Line(r.Method, 20)),
 		slog.String("path", errcode.Line(r.URL.Path, 512)), slog.Int("status", status), slog.Int64("bytes", a.written),
-		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("client", v.ip.String()),
+		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("client", v.address()),
 		slog.String("user", errcode.Line(v.caller.ID, 255)), slog.String("action", v.label),
 		slog.String("agent", errcode.Line(r.UserAgent(), 200)))
 }
