@@ -85,7 +85,11 @@ func (c *call) scope(action policy.Action) string {
 	if need == scopePush {
 		need = scopePull + "," + scopePush // clients look before they push
 	}
-	return "repository:" + c.repo.Name + ":" + need
+	scope := "repository:" + c.repo.Name + ":" + need
+	if from := c.route.Value("from"); c.route.Kind == ociroute.Mounts && from != c.repo.Name && ociroute.ValidName(from) {
+		scope += " repository:" + from + ":" + scopePull // a mount reads there
+	}
+	return scope
 }
 
 // carries asks for a token with another scope when the one at hand does not

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/bondgate/bondgate/gateway/authn"
+	"github.com/bondgate/bondgate/gateway/errcode"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -243,6 +244,21 @@ func TestMount(t *testing.T) {
 				t.Errorf("the target is judged first: %+v", b.asked[0])
 			}
 		})
+	}
+}
+
+func TestAChallengeToAMountNamesItsSource(t *testing.T) {
+	b := newBench(t, Limits{})
+	path := "/v2/p/a/blobs/uploads/?mount=" + string(digest.FromString("x")) + "&from="
+	for from, want := range map[string]string{
+		"base/x": "repository:p/a:pull,push repository:base/x:pull",
+		"p/a":    "repository:p/a:pull,push",
+		"../x":   "repository:p/a:pull,push",
+	} {
+		var e *errcode.Error
+		if got := b.do(with(alice, "p/a", "pull"), "POST", path+from, nothing()); !errors.As(got.err, &e) || e.Scope != want || !e.Insufficient {
+			t.Errorf("%s: %+v", from, e)
+		}
 	}
 }
 
