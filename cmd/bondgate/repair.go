@@ -22,11 +22,11 @@ func repairTagLinks(ctx context.Context, engine *registry.Engine, store *metadat
 	var at policy.Repository
 	err := store.TagLinks(ctx, func(repo policy.Repository, tag string, d digest.Digest) error {
 		if repo != at {
-			found, err := engine.Describe(ctx, repo)
+			found, err := engine.TagLinks(ctx, repo)
 			if err != nil {
 				return err
 			}
-			at, links = repo, found.Tags
+			at, links = repo, found
 		}
 		if links[tag] == d {
 			return nil

@@ -134,11 +134,33 @@ func (s space) describe(ctx context.Context, repo policy.Repository) (Repo, erro
 	if found.Manifests, err = s.links(ctx, revisionsPath(repo.Name)); err != nil {
 		return Repo{}, err
 	}
-	tags, err := children(ctx, s, tagsPath(repo.Name))
-	if err != nil {
+	if found.Damaged, err = s.tags(ctx, repo, found.Tags); err != nil {
 		return Repo{}, err
 	}
-	for _, tag := range tags {
+	return found, nil
+}
+
+// TagLinks are the tags of one repository and what they point to, without a look
+// at anything else that is there.
+func (e *Engine) TagLinks(ctx context.Context, repo policy.Repository) (map[string]digest.Digest, error) {
+	s, err := e.repository(repo)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]digest.Digest{}
+	if _, err := s.tags(ctx, repo, found); err != nil {
+		return nil, failure("read the tags of "+repo.String(), err)
+	}
+	return found, nil
+}
+
+// tags fills in where tags point to, and answers the links that name nothing.
+func (s space) tags(ctx context.Context, repo policy.Repository, into map[string]digest.Digest) (damaged []string, err error) {
+	names, err := children(ctx, s, tagsPath(repo.Name))
+	if err != nil {
+		return nil, err
+	}
+	for _, tag := range names {
 		if !validTag(tag) {
 			continue
 		}
@@ -146,14 +168,14 @@ func (s space) describe(ctx context.Context, repo policy.Repository) (Repo, erro
 		switch {
 		case isNotFound(err): // removed, or not yet pointed anywhere
 		case err != nil:
-			return Repo{}, err
+			return nil, err
 		case validDigest(string(target)):
-			found.Tags[tag] = digest.Digest(target)
+			into[tag] = digest.Digest(target)
 		default:
-			found.Damaged = append(found.Damaged, tagLink(repo.Name, tag))
+			damaged = append(damaged, tagLink(repo.Name, tag))
 		}
 	}
-	return found, nil
+	return damaged, nil
 }
 
 // links are the digests that have a link below the folder, sorted.
