@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -35,8 +36,9 @@ type Observation struct {
 // Gate is the only path to a verdict: it learns what a decision depends on,
 // has it decided and has it recorded. It keeps no opinion of its own.
 type Gate struct {
-	cfg GateConfig
-	gen atomic.Pointer[generation]
+	cfg   GateConfig
+	gen   atomic.Pointer[generation]
+	turns chan struct{}
 }
 
 // NewGate makes a gate, or says what is missing.
@@ -53,7 +55,7 @@ func NewGate(cfg GateConfig) (*Gate, error) {
 	if cfg.Observe == nil {
 		cfg.Observe = func(Observation) {}
 	}
-	return &Gate{cfg: cfg}, nil
+	return &Gate{cfg: cfg, turns: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
 }
 
 // Admit decides about req. It answers a decision, allow or deny, that is
@@ -73,7 +75,7 @@ func (g *Gate) Admit(ctx context.Context, req Request) (Decision, error) {
 	}
 	gen := g.generation(ev, view.Revision(), req.At.Unix())
 	if gen == nil || !keyable(&req) {
-		e, err := g.decide(ctx, ev, view, req)
+		e, _, err := g.decide(ctx, ev, view, req, nobodyElse)
 		if err != nil {
 			return g.outage(&req, ev.Revision(), err)
 		}
@@ -86,13 +88,19 @@ func (g *Gate) Admit(ctx context.Context, req Request) (Decision, error) {
 	if e := gen.lookup(*buf); e != nil {
 		return g.again(e, &req)
 	}
-	e, err := g.decide(ctx, ev, view, req)
-	if err != nil {
+	e, fresh, err := g.decide(ctx, ev, view, req, func() *entry { return gen.lookup(*buf) })
+	switch {
+	case err != nil:
 		return g.outage(&req, ev.Revision(), err)
+	case !fresh:
+		return g.again(e, &req)
 	}
 	gen.insert(*buf, e)
 	return e.decision, nil
 }
+
+// nobodyElse is for requests whose answer is never shared.
+func nobodyElse() *entry { return nil }
 
 func (g *Gate) inForce() (Evaluator, View, error) {
 	ev, err := g.cfg.Bundles.Current()
@@ -137,24 +145,56 @@ func (g *Gate) again(e *entry, req *Request) (Decision, error) {
 	return e.decision, nil
 }
 
-// decide learns, evaluates and records.
-func (g *Gate) decide(ctx context.Context, ev Evaluator, view View, req Request) (*entry, error) {
+// decide learns, evaluates and records. While it waited for its turn somebody
+// else may have found the same answer; then meanwhile has it, and nothing is fresh.
+func (g *Gate) decide(ctx context.Context, ev Evaluator, view View, req Request, meanwhile func() *entry) (e *entry, fresh bool, err error) {
 	start := time.Now()
+	if err := g.turn(ctx); err != nil {
+		return nil, false, err
+	}
+	if e := meanwhile(); e != nil {
+		<-g.turns
+		return e, false, nil
+	}
 	facts := learn(ev, view, req)
 	d, err := g.evaluate(ctx, ev, facts)
+	<-g.turns
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	d.ID = newDecisionID()
 	d.Revision = ev.Revision()
 	rec := newRecord(facts, d)
 	rec.Hit()
 	if err := g.keep(ctx, rec); err != nil {
-		return nil, fmt.Errorf("record decision %s: %w", d.ID, err)
+		return nil, false, fmt.Errorf("record decision %s: %w", d.ID, err)
 	}
 	g.cfg.Observe(Observation{Action: req.Action, Outcome: d.Verdict.String(), Took: time.Since(start)})
-	return &entry{decision: d, record: rec}, nil
+	return &entry{decision: d, record: rec}, true, nil
 }
+
+// turn waits for one of as many turns as there are cores. Evaluation is pure
+// computing: more at once than cores would make each of them slower, until all
+// of them miss a deadline that any of them alone would have met.
+func (g *Gate) turn(ctx context.Context) error {
+	select {
+	case g.turns <- struct{}{}:
+		return nil
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, turnWait)
+	defer cancel()
+	select {
+	case g.turns <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a turn to evaluate: %w: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+// turnWait is how long a request waits for its turn; longer is an outage, and
+// the client tries again.
+const turnWait = 5 * time.Second
 
 // learn gathers what the decision depends on, all from one view.
 func learn(ev Evaluator, view View, req Request) Facts {

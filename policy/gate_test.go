@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -309,5 +311,33 @@ func TestADecisionIDSortsByTimeAndIsAULID(t *testing.T) {
 			t.Fatal(d.ID)
 		}
 		seen[d.ID] = true
+	}
+}
+
+func TestManyWhoAskTheSameAtOnceCostOneEvaluation(t *testing.T) {
+	var calls atomic.Int64
+	g, p := newGate(t, func(c context.Context, f policy.Facts) (policy.Decision, error) {
+		calls.Add(1)
+		time.Sleep(5 * time.Millisecond)
+		return allows(c, f)
+	})
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			if d, err := g.Admit(t.Context(), pull("alice")); err != nil || !d.Allowed() {
+				t.Error(d, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := calls.Load(); n > int64(runtime.GOMAXPROCS(0))*2 {
+		t.Errorf("%d evaluations of one question", n)
+	}
+	var counted int64
+	for _, r := range p.recorder.opened {
+		counted += r.Close()
+	}
+	if counted != 64 {
+		t.Errorf("counted %d of 64", counted)
 	}
 }

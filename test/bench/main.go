@@ -78,7 +78,7 @@ func run(o options) error {
 			continue
 		}
 		if err := s.run(); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+			return fmt.Errorf("%s: %w\n%s", s.name, err, b.ours.complaints())
 		}
 	}
 	return nil

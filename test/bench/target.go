@@ -111,6 +111,21 @@ func (t *target) stop() {
 	_ = t.cmd.Wait()
 }
 
+// complaints are the last errors of the server's log.
+func (t *target) complaints() string {
+	raw, err := os.ReadFile(t.dir + ".log")
+	if err != nil {
+		return err.Error()
+	}
+	var out []string
+	for line := range strings.Lines(string(raw)) {
+		if strings.Contains(line, "level=ERROR") || strings.Contains(line, "level=WARN") {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out[max(0, len(out)-5):], "")
+}
+
 // rss is the resident set in bytes.
 func (t *target) rss() (int64, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", t.cmd.Process.Pid))
