@@ -14,7 +14,7 @@ type GateConfig struct {
 	Bundles   Bundles
 	Directory Directory
 	Recorder  Recorder
-	// Deadline bounds one evaluation; 50 ms when zero.
+	// Deadline bounds one attempt at an evaluation, of two; 50 ms when zero.
 	Deadline time.Duration
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
@@ -239,26 +239,37 @@ func learnScopes(view View, workspace string, req *Request) []ScopeFacts {
 	return out
 }
 
-// evaluate asks the evaluator within the deadline. A panic is no decision: it
-// must neither allow nor take the server down.
-func (g *Gate) evaluate(ctx context.Context, ev Evaluator, f Facts) (d Decision, err error) {
+// evaluate asks the evaluator within the deadline, and once more when that
+// passed: a machine that stalled for a moment (it swapped, it was paused) looks
+// like a slow rule the first time and not the second.
+func (g *Gate) evaluate(ctx context.Context, ev Evaluator, f Facts) (Decision, error) {
+	d, late, err := g.attempt(ctx, ev, f)
+	if late && ctx.Err() == nil {
+		d, _, err = g.attempt(ctx, ev, f)
+	}
+	return d, err
+}
+
+// attempt evaluates once; late says that the deadline ended it. A panic is no
+// decision: it must neither allow nor take the server down.
+func (g *Gate) attempt(ctx context.Context, ev Evaluator, f Facts) (d Decision, late bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.Deadline)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			d, err = Decision{}, fmt.Errorf("evaluate %s: panic: %v: %w", f.Request.Action, p, ErrUnavailable)
+			d, late, err = Decision{}, false, fmt.Errorf("evaluate %s: panic: %v: %w", f.Request.Action, p, ErrUnavailable)
 		}
 	}()
 	d, err = ev.Decide(ctx, f)
 	if err != nil {
-		return Decision{}, fmt.Errorf("evaluate %s: %w", f.Request.Action, err)
+		return Decision{}, errors.Is(ctx.Err(), context.DeadlineExceeded), fmt.Errorf("evaluate %s: %w", f.Request.Action, err)
 	}
 	// An answer that came too late was still made: only an evaluator that was
 	// cut short has none. A deny in hand wins over an allow by definition.
 	if d.Allowed() && len(d.Deny) > 0 {
-		return Decision{}, fmt.Errorf("evaluate %s: allowed with a deny left: %w", f.Request.Action, ErrUnavailable)
+		return Decision{}, false, fmt.Errorf("evaluate %s: allowed with a deny left: %w", f.Request.Action, ErrUnavailable)
 	}
-	return d, nil
+	return d, false, nil
 }
 
 // keep writes what must be on disk before the answer (a first denial, a

@@ -341,3 +341,20 @@ func TestManyWhoAskTheSameAtOnceCostOneEvaluation(t *testing.T) {
 		t.Errorf("counted %d of 64", counted)
 	}
 }
+
+func TestAStallIsNotASlowRule(t *testing.T) {
+	var calls atomic.Int64
+	g, _ := newGate(t, func(ctx context.Context, f policy.Facts) (policy.Decision, error) {
+		if calls.Add(1) == 1 {
+			<-ctx.Done() // the machine stood still
+			return policy.Decision{}, ctx.Err()
+		}
+		return allows(ctx, f)
+	})
+	if d, err := g.Admit(t.Context(), pull("alice")); err != nil || !d.Allowed() {
+		t.Fatal(d, err)
+	}
+	if n := calls.Load(); n != 2 {
+		t.Errorf("%d attempts", n)
+	}
+}

@@ -8,6 +8,7 @@ import (
 const (
 	manyTags = 50_000
 	pageSize = 100
+	tagsEach = 100 // tags of one image
 )
 
 // tags compares the first page of 50,000 tags with the last.
@@ -23,14 +24,14 @@ func (b *bench) tags() error {
 	}
 	defer w.close()
 	im := newImage(1 << 10)
-	if err := im.push(w, repo, "t00000", auth); err != nil {
-		return err
-	}
 	began := time.Now()
-	for n := 1; n < manyTags; n += 100 {
+	for n := 0; n < manyTags; n += tagsEach {
 		// Many tags in one request: PUT by digest with ?tag=…&tag=….
+		if err := im.vary(uint64(n)).push(w, repo, fmt.Sprintf("t%05d", n), auth); err != nil {
+			return err
+		}
 		q := ""
-		for i := n; i < min(n+100, manyTags); i++ {
+		for i := n + 1; i < n+tagsEach; i++ {
 			q += fmt.Sprintf("&tag=t%05d", i)
 		}
 		a, err := w.do(request("PUT", w.addr, "/v2/"+repo+"/manifests/"+im.manifestDigest+"?"+q[1:], auth,
@@ -41,7 +42,7 @@ func (b *bench) tags() error {
 		if a.status != 201 {
 			return fmt.Errorf("tag %d: %d %s", n, a.status, a.body)
 		}
-		if n%5001 == 0 { // tokens live for minutes
+		if n%5000 == 0 { // tokens live for minutes
 			if auth, err = b.ours.authorize(adminName, adminPassword, "repository:"+repo+":pull,push"); err != nil {
 				return err
 			}
