@@ -1,6 +1,10 @@
 package depstmp
 
 import (
+	_ "github.com/containerd/platforms"
+	_ "github.com/distribution/distribution/v3/manifest/manifestlist"
+	_ "github.com/distribution/distribution/v3/manifest/ocischema"
+	_ "github.com/distribution/distribution/v3/manifest/schema2"
 	_ "github.com/distribution/distribution/v3/registry/storage"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/azure"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/factory"
@@ -8,9 +12,6 @@ import (
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/gcs"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/s3-aws"
-	_ "github.com/distribution/distribution/v3/manifest/manifestlist"
-	_ "github.com/distribution/distribution/v3/manifest/ocischema"
-	_ "github.com/distribution/distribution/v3/manifest/schema2"
 	_ "github.com/distribution/distribution/v3/testutil"
 	_ "github.com/distribution/reference"
 	_ "github.com/fsnotify/fsnotify"
@@ -40,8 +41,10 @@ import (
 	_ "github.com/pressly/goose/v3"
 	_ "github.com/prometheus/client_golang/prometheus"
 	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/santhosh-tekuri/jsonschema/v6"
 	_ "github.com/spf13/cobra"
 	_ "golang.org/x/crypto/argon2"
+	_ "golang.org/x/mod/modfile"
 	_ "golang.org/x/sync/errgroup"
 	_ "golang.org/x/sync/semaphore"
 	_ "golang.org/x/sync/singleflight"
@@ -50,7 +53,4 @@ import (
 	_ "golang.org/x/time/rate"
 	_ "gopkg.in/yaml.v3"
 	_ "modernc.org/sqlite"
-	_ "github.com/santhosh-tekuri/jsonschema/v6"
-	_ "golang.org/x/mod/modfile"
-	_ "github.com/containerd/platforms"
 )

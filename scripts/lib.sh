@@ -5,6 +5,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=$root/.cache
 cd "$root"
 
+# As the Makefile has them, for a script that is run by itself.
+export GOEXPERIMENT=jsonv2 CGO_ENABLED=0
+
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
