@@ -50,7 +50,7 @@ func TestEachRoleMayDoWhatItsColumnSays(t *testing.T) {
 		policy.ManifestPull:   {"--yyyyyy-", "yyyyyyyy-"},
 		policy.BlobPull:       {"--yyyyyy-", "yyyyyyyy-"},
 		policy.ReferrersList:  {"--yyyyyy-", "yyyyyyyy-"},
-		policy.TagsList:       {"---yyyyy-", "-yyyyyyy-"},
+		policy.TagsList:       {"--yyyyyy-", "-yyyyyyy-"},
 		policy.ManifestPush:   {"----yyyy-", "----yyyy-"},
 		policy.BlobPush:       {"----yyyy-", "----yyyy-"},
 		policy.BlobMount:      {"----yyyy-", "----yyyy-"},

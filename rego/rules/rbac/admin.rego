@@ -91,6 +91,14 @@ may_manage if {
 
 may_manage if {
 	input.action == "admin.api"
+	has("members")
+	input.project.exists == true
+	input.admin.resource == "member"
+	input.admin.verb in reading
+}
+
+may_manage if {
+	input.action == "admin.api"
 	input.admin.resource == "user"
 	input.admin.verb == "passwd"
 	input.admin.id == input.subject.name

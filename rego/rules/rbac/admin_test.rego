@@ -21,6 +21,13 @@ test_a_project_administrator_gives_roles_of_the_project_only if {
 	not allowed with input as call(["maintainer"], "member", "set", {"after": {"project": "payments", "role": "guest"}})
 }
 
+test_guests_see_the_members_and_limited_guests_do_not if {
+	allowed with input as call(["guest"], "member", "list", {})
+	not allowed with input as call(["guest"], "member", "update", {})
+	not allowed with input as call(["limitedGuest"], "member", "list", {})
+	not allowed with input as call([], "member", "list", {})
+}
+
 test_a_project_administrator_waives_in_the_project_only if {
 	allowed with input as call(["projectAdmin"], "waiver", "create", {"after": {"projects": ["payments"]}})
 	allowed with input as call(["projectAdmin"], "waiver", "create", {"after": {"scope": {"projects": ["payments"], "repositories": ["payments/*"]}}})

@@ -1,14 +1,15 @@
 package bondgate.rules.rbac
 
-# The rights that each role gives in its project. "admin" is the administrator of
-# the system and holds everywhere.
+# The rights that each role gives in its project, with Harbor's meaning: what sets
+# a limited guest apart is not to see who else is a member. "admin" is the
+# administrator of the system and holds everywhere.
 rights := {
-	"limitedGuest": {"pull"},
-	"guest": {"pull", "list"},
-	"developer": {"pull", "list", "push"},
-	"maintainer": {"pull", "list", "push", "delete"},
-	"projectAdmin": {"pull", "list", "push", "delete", "manage"},
-	"admin": {"pull", "list", "push", "delete", "manage", "admin"},
+	"limitedGuest": {"pull", "list"},
+	"guest": {"pull", "list", "members"},
+	"developer": {"pull", "list", "members", "push"},
+	"maintainer": {"pull", "list", "members", "push", "delete"},
+	"projectAdmin": {"pull", "list", "members", "push", "delete", "manage"},
+	"admin": {"pull", "list", "members", "push", "delete", "manage", "admin"},
 }
 
 # What a public project gives to everybody, and to everybody who signed in.
