@@ -27,6 +27,8 @@ type push struct {
 	// tags are those to set; params says that they came as parameters.
 	tags   []string
 	params bool
+	// full says why the push would be one too many; nil when it is not.
+	full error
 }
 
 // putManifest serves PUT of a manifest, by tag or by digest with tags.
@@ -169,6 +171,7 @@ func (p *Protocol) learn(ctx context.Context, c *call, in *push) error {
 			return err
 		default:
 			child.Digest = known.Digest
+			p.learnParents(in, known)
 		}
 	}
 	if err := p.learnSubject(ctx, c, a); err != nil {
@@ -262,7 +265,7 @@ func (p *Protocol) learnSubject(ctx context.Context, c *call, a *policy.Artifact
 // fails with policy.ErrConflict when a tag moved in between. held says that the
 // push's names are locked already.
 func (p *Protocol) tryPush(ctx context.Context, c *call, in *push, held bool) error {
-	a, err := p.current(ctx, c, in)
+	a, there, err := p.current(ctx, c, in)
 	if err != nil {
 		return err
 	}
@@ -280,22 +283,29 @@ func (p *Protocol) tryPush(ctx context.Context, c *call, in *push, held bool) er
 	if len(a.Missing) > 0 {
 		return errcode.New(errcode.ManifestBlobUnknown, "the manifest names content that is not there: "+string(a.Missing[0]))
 	}
+	if err := p.room(in, a, there); err != nil {
+		return err
+	}
 	if !held {
 		defer p.locks.hold(c.repo, in.names()...)()
+		if err := p.sameTags(ctx, c, a); err != nil {
+			return err
+		}
 	}
 	return p.store(context.WithoutCancel(ctx), c, in, a, moves)
 }
 
 // current is the artifact as it will be: with the tags that are on it already, in
-// every attempt anew.
-func (p *Protocol) current(ctx context.Context, c *call, in *push) (*policy.Artifact, error) {
+// every attempt anew. there is how it is now; nil when it is not.
+func (p *Protocol) current(ctx context.Context, c *call, in *push) (future, there *policy.Artifact, err error) {
 	a := *in.artifact
 	a.Tags = slices.Clone(in.tags)
-	there, err := p.index.Artifact(ctx, c.repo, a.Digest)
+	there, err = p.index.Artifact(ctx, c.repo, a.Digest)
 	switch {
 	case errors.Is(err, policy.ErrNotFound):
+		there = nil
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	default:
 		a.Tags = append(a.Tags, there.Tags...)
 		a.Named, a.Parents, a.Referrers = there.Named, there.Parents, there.Referrers
@@ -307,7 +317,7 @@ func (p *Protocol) current(ctx context.Context, c *call, in *push) (*policy.Arti
 	}
 	slices.Sort(a.Tags)
 	a.Tags = slices.Compact(a.Tags)
-	return a.Seal(), nil
+	return a.Seal(), there, nil
 }
 
 // judgePush decides about every tag that is to be set, or about the digest alone.

@@ -135,7 +135,11 @@ func (p *Protocol) Serve(w http.ResponseWriter, r *http.Request, caller authn.Ca
 	if handle == nil {
 		return errcode.New(errcode.Unsupported, "the operation is not supported")
 	}
-	return handle(p, r.Context(), c)
+	if err := handle(p, r.Context(), c); err != nil {
+		readOut(w, r)
+		return err
+	}
+	return nil
 }
 
 type handlerFunc func(p *Protocol, ctx context.Context, c *call) error
