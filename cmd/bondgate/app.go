@@ -232,10 +232,17 @@ func (a *App) host() string {
 	if _, host, ok := strings.Cut(a.cfg.ExternalURL, "://"); ok {
 		return strings.TrimSuffix(host, "/")
 	}
-	if name, port, err := net.SplitHostPort(a.cfg.Listen); err == nil && port != "0" && name != "" {
-		return a.cfg.Listen
+	name, port, err := net.SplitHostPort(a.cfg.Listen)
+	if err != nil || port == "0" {
+		name, port, err = net.SplitHostPort(a.address.String())
 	}
-	return a.address.String()
+	if err != nil {
+		return a.address.String()
+	}
+	if ip, err := netip.ParseAddr(name); name == "" || err == nil && ip.IsUnspecified() {
+		name = "localhost" // every address of the machine, and no client can dial it
+	}
+	return net.JoinHostPort(name, port)
 }
 
 func (a *App) onClose(f func(context.Context) error) { a.closers = append(a.closers, f) }

@@ -46,6 +46,19 @@ func TestTheFirstAdministratorIsShownOnce(t *testing.T) {
 	}
 }
 
+func TestTheLoginLineCanBePasted(t *testing.T) {
+	for listen, want := range map[string]string{
+		"127.0.0.1:0": "127.0.0.1", "0.0.0.0:0": "localhost", ":0": "localhost", "[::]:0": "localhost",
+	} {
+		t.Run(listen, func(t *testing.T) {
+			s := start(t, t.TempDir(), withPassword(""), withConfig(func(c *Config) { c.Listen, c.BehindTLSProxy = listen, true }))
+			if !strings.Contains(s.out.String(), "docker login "+want+":") {
+				t.Errorf("a first start writes %q", s.out)
+			}
+		})
+	}
+}
+
 func TestTheEnvironmentSetsTheFirstPassword(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, dir)

@@ -10,17 +10,17 @@ func newServe(d deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Serve the registry until a signal stops it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := LoadConfig(file, d.environ, func(c *Config) {
-				for flag, set := range map[string]func(){
-					"listen":   func() { c.Listen = over.Listen },
-					"data-dir": func() { c.DataDir = over.DataDir },
-					"policy":   func() { c.Policy.Dir = over.Policy.Dir },
-				} {
-					if cmd.Flags().Changed(flag) {
-						set()
-					}
+			var given []Override
+			for _, o := range []Override{
+				{Key: "listen", Flag: "listen", Set: func(c *Config) { c.Listen = over.Listen }},
+				{Key: "data_dir", Flag: "data-dir", Set: func(c *Config) { c.DataDir = over.DataDir }},
+				{Key: "policy.dir", Flag: "policy", Set: func(c *Config) { c.Policy.Dir = over.Policy.Dir }},
+			} {
+				if cmd.Flags().Changed(o.Flag) {
+					given = append(given, o)
 				}
-			})
+			}
+			cfg, err := LoadConfig(file, d.environ, given...)
 			if err != nil {
 				return err
 			}

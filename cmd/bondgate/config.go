@@ -225,11 +225,18 @@ func (c *Config) validate() []problem {
 	return all
 }
 
+// Override is a value that a flag gives to a key of the configuration.
+type Override struct {
+	// Key is the key's path and Flag the flag's name, for the words of a problem.
+	Key, Flag string
+	Set       func(*Config)
+}
+
 // LoadConfig reads the file (none when it is empty), lets BONDGATE_* variables
-// of environ and then override have their say, reads the secrets' files, fills
-// in the defaults and validates. Every problem is told, each with its line where
-// it has one; the error wraps [policy.ErrInvalid].
-func LoadConfig(file string, environ []string, override func(*Config)) (Config, error) {
+// of environ and then overrides have their say, reads the secrets' files, fills
+// in the defaults and validates. Every problem is told, each with its line, its
+// variable or its flag where it has one; the error wraps [policy.ErrInvalid].
+func LoadConfig(file string, environ []string, overrides ...Override) (Config, error) {
 	var c Config
 	doc := document{name: file}
 	if file != "" {
@@ -240,13 +247,14 @@ func LoadConfig(file string, environ []string, override func(*Config)) (Config, 
 		doc.decode(bytes.NewReader(raw), &c)
 	}
 	doc.environment(environ, &c)
-	if override != nil {
-		override(&c)
+	for _, o := range overrides {
+		o.Set(&c)
+		doc.overridden(o.Key, "--"+o.Flag)
 	}
 	doc.secrets(&c)
 	c.complete()
-	if len(doc.errs) == 0 {
-		for _, p := range c.validate() {
+	for _, p := range c.validate() {
+		if !doc.unread(p.path) {
 			doc.fail(p.path, "%s: %s", p.path, p.text)
 		}
 	}

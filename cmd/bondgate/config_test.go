@@ -121,6 +121,19 @@ func TestLoadConfig(t *testing.T) {
 			yaml: "trusted_proxies:\n  - 10.0.0.0/8\n  - everywhere\n",
 			errs: []string{"bondgate.yaml:3: trusted_proxies[1]"},
 		},
+		"what is told beside a value that cannot be read is only what somebody wrote": {
+			yaml: "limits:\n  blob_bytes: many\n  referrers: -3\ntokens:\n  ttl: 1s\n",
+			errs: []string{"bondgate.yaml:2: limits.blob_bytes", "bondgate.yaml:3: limits.referrers", "bondgate.yaml:5: tokens.ttl"},
+		},
+		"a variable's value is the variable's problem": {
+			yaml: "listen: localhost:1\ntokens:\n  ttl: 5m\n",
+			env:  []string{"BONDGATE_LISTEN=0.0.0.0:1", "BONDGATE_TOKENS_TTL=1s"},
+			errs: []string{"BONDGATE_LISTEN: listen: plain HTTP", "BONDGATE_TOKENS_TTL: tokens.ttl: 1s"},
+		},
+		"a file that is a list has no keys": {
+			yaml: "- listen\n",
+			errs: []string{"bondgate.yaml:1: keys and values are expected"},
+		},
 		"a syntax error is told": {
 			yaml: "listen: [\n",
 			errs: []string{"bondgate.yaml: "},
@@ -132,7 +145,7 @@ func TestLoadConfig(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tt.yaml), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			c, err := LoadConfig(file, tt.env, nil)
+			c, err := LoadConfig(file, tt.env)
 			if len(tt.errs) == 0 && err != nil {
 				t.Fatal(err)
 			}
@@ -151,8 +164,15 @@ func TestLoadConfig(t *testing.T) {
 	}
 }
 
+func TestAFlagsValueIsTheFlagsProblem(t *testing.T) {
+	_, err := LoadConfig("", nil, Override{Key: "listen", Flag: "listen", Set: func(c *Config) { c.Listen = "[::]:1" }})
+	if err == nil || !strings.Contains(err.Error(), "\n--listen: listen: plain HTTP on [::]:1") {
+		t.Fatalf("the error is %v", err)
+	}
+}
+
 func TestConfigErrorsNeverTellASecret(t *testing.T) {
-	_, err := LoadConfig("", []string{"BONDGATE_DATABASE_DSN=mysql://u:hush@db/x"}, nil)
+	_, err := LoadConfig("", []string{"BONDGATE_DATABASE_DSN=mysql://u:hush@db/x"})
 	if err == nil || strings.Contains(err.Error(), "hush") {
 		t.Fatalf("the error is %v", err)
 	}

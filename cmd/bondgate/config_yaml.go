@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,18 +42,49 @@ func (Duration) JSONSchema() *jsonschema.Schema {
 type document struct {
 	name  string
 	lines map[string]int
-	errs  []error
+	// said is what had its say over the file: a key's variable or flag.
+	said map[string]string
+	// broken are the keys whose values could not be read: more about them would
+	// be about a default that nobody wrote.
+	broken []string
+	errs   []error
 }
 
 func (d *document) fail(path, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	for p := path; p != ""; p = parentKey(p) {
+		if by := d.said[p]; by != "" {
+			d.errs = append(d.errs, fmt.Errorf("%s: %s", by, text))
+			return
+		}
 		if line := d.lines[p]; line > 0 {
 			d.errs = append(d.errs, fmt.Errorf("%s:%d: %s", filepath.Base(d.name), line, text))
 			return
 		}
 	}
 	d.errs = append(d.errs, errors.New(text))
+}
+
+// unreadable is a key whose value is of another type or form.
+func (d *document) unreadable(path string, line int, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if path != "" {
+		text = path + ": " + text
+	}
+	d.broken = append(d.broken, path)
+	d.failAt(line, "%s", text)
+}
+
+// unread reports whether a key, or a section that it is in, could not be read.
+func (d *document) unread(path string) bool {
+	for p := path; ; p = parentKey(p) {
+		if slices.Contains(d.broken, p) {
+			return true
+		}
+		if p == "" {
+			return false
+		}
+	}
 }
 
 func (d *document) failAt(line int, format string, args ...any) {
@@ -73,6 +105,7 @@ func (d *document) decode(r io.Reader, c *Config) {
 	case errors.Is(err, io.EOF):
 		return
 	case err != nil:
+		d.broken = append(d.broken, "")
 		d.errs = append(d.errs, fmt.Errorf("%s: %w", filepath.Base(d.name), err))
 		return
 	}
@@ -94,7 +127,7 @@ func (d *document) value(n *yaml.Node, v reflect.Value, path string) {
 		d.mapping(n, v, path)
 	case v.Kind() == reflect.Slice:
 		if n.Kind != yaml.SequenceNode {
-			d.failAt(n.Line, "%s: a list is expected", path)
+			d.unreadable(path, n.Line, "a list is expected")
 			return
 		}
 		out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
@@ -107,17 +140,17 @@ func (d *document) value(n *yaml.Node, v reflect.Value, path string) {
 	case v.Kind() == reflect.Map:
 		d.parameters(n, v, path)
 	case n.Kind != yaml.ScalarNode:
-		d.failAt(n.Line, "%s: a single value is expected", path)
+		d.unreadable(path, n.Line, "a single value is expected")
 	default:
 		if err := setScalar(v, n.Value); err != nil {
-			d.failAt(n.Line, "%s: %s", path, err)
+			d.unreadable(path, n.Line, "%s", err)
 		}
 	}
 }
 
 func (d *document) mapping(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.MappingNode {
-		d.failAt(n.Line, "%s: keys and values are expected", strings.Trim(path+" ", " "))
+		d.unreadable(path, n.Line, "keys and values are expected")
 		return
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -139,7 +172,7 @@ func (d *document) mapping(n *yaml.Node, v reflect.Value, path string) {
 
 func (d *document) parameters(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.MappingNode {
-		d.failAt(n.Line, "%s: keys and values are expected", path)
+		d.unreadable(path, n.Line, "keys and values are expected")
 		return
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -147,7 +180,7 @@ func (d *document) parameters(n *yaml.Node, v reflect.Value, path string) {
 	}
 	out := map[string]any{}
 	if err := n.Decode(&out); err != nil {
-		d.failAt(n.Line, "%s: %s", path, err)
+		d.unreadable(path, n.Line, "%s", err)
 		return
 	}
 	v.Set(reflect.ValueOf(out))
@@ -160,19 +193,30 @@ func (d *document) environment(environ []string, c *Config) {
 	env := map[string]string{}
 	for _, kv := range environ {
 		if k, v, ok := strings.Cut(kv, "="); ok && strings.HasPrefix(k, "BONDGATE_") && v != "" {
-			env[strings.TrimPrefix(k, "BONDGATE_")] = v
+			env[k] = v
 		}
 	}
-	d.overlay(env, reflect.ValueOf(c).Elem(), "")
+	d.overlay(env, reflect.ValueOf(c).Elem(), "BONDGATE_", "")
 }
 
-func (d *document) overlay(env map[string]string, v reflect.Value, prefix string) {
+// overridden remembers who gave a key its value: what is wrong with it is not the
+// file's fault any more.
+func (d *document) overridden(path, by string) {
+	if d.said == nil {
+		d.said = map[string]string{}
+	}
+	d.said[path] = by
+	d.broken = slices.DeleteFunc(d.broken, func(p string) bool { return p == path })
+}
+
+func (d *document) overlay(env map[string]string, v reflect.Value, prefix, section string) {
 	for i := range v.NumField() {
-		name := prefix + strings.ToUpper(keyOf(v.Type().Field(i)))
+		key := keyOf(v.Type().Field(i))
+		name, path := prefix+strings.ToUpper(key), join(section, key)
 		field := v.Field(i)
 		switch field.Kind() {
 		case reflect.Struct:
-			d.overlay(env, field, name+"_")
+			d.overlay(env, field, name+"_", path)
 			continue
 		case reflect.Map:
 			for k, val := range env {
@@ -183,7 +227,9 @@ func (d *document) overlay(env map[string]string, v reflect.Value, prefix string
 				if field.IsNil() {
 					field.Set(reflect.MakeMap(field.Type()))
 				}
-				field.SetMapIndex(reflect.ValueOf(strings.ToLower(key)), reflect.ValueOf(val))
+				key = strings.ToLower(key)
+				field.SetMapIndex(reflect.ValueOf(key), reflect.ValueOf(val))
+				d.overridden(join(path, key), k)
 			}
 			continue
 		}
@@ -191,12 +237,14 @@ func (d *document) overlay(env map[string]string, v reflect.Value, prefix string
 		if !ok {
 			continue
 		}
+		d.overridden(path, name)
 		if field.Kind() == reflect.Slice {
 			field.Set(reflect.ValueOf(strings.FieldsFunc(val, func(r rune) bool { return r == ',' || r == ' ' })))
 			continue
 		}
 		if err := setScalar(field, val); err != nil {
-			d.errs = append(d.errs, fmt.Errorf("BONDGATE_%s: %w", name, err))
+			d.broken = append(d.broken, path)
+			d.errs = append(d.errs, fmt.Errorf("%s: %w", name, err))
 		}
 	}
 }

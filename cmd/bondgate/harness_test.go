@@ -40,9 +40,9 @@ func withAuto(mode string) setting {
 // options are those of a server on a free port with a deadline for a busy machine.
 func options(t *testing.T, dir string, settings ...setting) Options {
 	t.Helper()
-	cfg, err := LoadConfig("", nil, func(c *Config) {
+	cfg, err := LoadConfig("", nil, Override{Set: func(c *Config) {
 		c.Listen, c.DataDir, c.Policy.Deadline = "127.0.0.1:0", dir, Duration(10*time.Second)
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
