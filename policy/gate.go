@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -307,6 +308,9 @@ func newRecord(f Facts, d Decision) *Record {
 		Subject: r.Principal.ID, Issuer: r.Principal.Issuer, Project: r.Repository.Project(),
 		Repository: r.Repository.Name, Reference: r.Reference.Value, Decision: d,
 		Input: func() map[string]any { return Document(f) },
+	}
+	if r.Admin != nil {
+		rec.Reference = strings.TrimRight(r.Admin.Resource+":"+r.Admin.Verb+" "+r.Admin.ID, " ")
 	}
 	switch {
 	case r.Artifact != nil:

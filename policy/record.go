@@ -19,7 +19,9 @@ type Record struct {
 	Workspace string
 	Action    Action
 	Purpose   Purpose
-	// Subject, Project, Repository and Digest are what people search by.
+	// Subject, Project, Repository and Digest are what people search by. Reference
+	// is the tag or digest that was named, or the management call as people write
+	// it: "user:update alice".
 	Subject    string
 	Issuer     string
 	Project    string

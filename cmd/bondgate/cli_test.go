@@ -103,7 +103,7 @@ func TestDecisionsAreListedInTheirOrder(t *testing.T) {
 	s.must("project", "create", "two")
 	eventually(t, "both decisions are in the record", func() bool {
 		out := s.must("decisions", "tail", "--subject", "operator")
-		first, second := strings.Index(out, "  one  "), strings.Index(out, "  two  ")
+		first, second := strings.Index(out, "  project:create one  "), strings.Index(out, "  project:create two  ")
 		return first >= 0 && second > first
 	})
 	out := s.must("decisions", "tail", "--json", "--project", "two")
@@ -166,6 +166,9 @@ func TestConfigCommands(t *testing.T) {
 	}
 	if out, err := cli(t, "", "config", "check", file); err != nil || !strings.HasSuffix(out, ": ok\n") {
 		t.Errorf("the check says %q %v", out, err)
+	}
+	if _, err := cli(t, "", "config", "chekc", file); err == nil {
+		t.Error("a command that does not exist is no error")
 	}
 	if out, err := cli(t, "", "config", "schema"); err != nil || !json.Valid([]byte(out)) {
 		t.Errorf("the schema is %q %v", out, err)

@@ -158,6 +158,11 @@ func nameOf(d *api.DecisionRecord) string {
 
 func whatOf(d *api.DecisionRecord) string {
 	switch {
+	case d.Action == policy.AdminAPI || d.Action == policy.DecisionRead:
+		if d.Project != "" && !strings.HasSuffix(d.Reference, " "+d.Project) {
+			return d.Reference + " in " + d.Project
+		}
+		return orDash(d.Reference)
 	case d.Repository == "":
 		return orDash(d.Project)
 	case d.Reference == "":

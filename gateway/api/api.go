@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -176,18 +177,18 @@ func (a *API) serve(w http.ResponseWriter, c *call, r route) error {
 	}
 	p, planErr := r.plan(a, c)
 	if planErr != nil && !errors.Is(planErr, policy.ErrNotFound) && !errors.Is(planErr, policy.ErrConflict) {
-		return invalid(planErr)
+		return invalid("", planErr)
 	}
 	// What is not there is told only to those who may ask for it.
 	if err := a.admit(c, r, p); err != nil {
 		return err
 	}
 	if planErr != nil {
-		return invalid(planErr)
+		return invalid(about(r, p), planErr)
 	}
 	out, err := p.do(c.r.Context())
 	if err != nil {
-		return invalid(err)
+		return invalid(about(r, p), err)
 	}
 	return answer(w, r.status, out)
 }
@@ -219,9 +220,21 @@ func (a *API) admit(c *call, r route, p plan) error {
 	return errcode.Denied(d, errcode.New(errcode.NotFound, "not found"))
 }
 
-// invalid gives the classes that a caller can do something about their words;
-// everything else stays what it is.
-func invalid(err error) error {
+// about names what a call is about, for those who may know.
+func about(r route, p plan) string {
+	what := r.resource
+	if id := cmp.Or(p.id, p.project); id != "" {
+		what += " " + id
+	}
+	if p.project != "" && p.id != "" && p.id != p.project {
+		what += " in project " + p.project
+	}
+	return what + ": "
+}
+
+// invalid gives the classes that a caller can do something about their words,
+// after what the call is about; everything else stays what it is.
+func invalid(what string, err error) error {
 	var coded *errcode.Error
 	switch {
 	case errors.As(err, &coded):
@@ -229,9 +242,9 @@ func invalid(err error) error {
 	case errors.Is(err, policy.ErrInvalid):
 		return errcode.New(errcode.BadRequest, err.Error())
 	case errors.Is(err, policy.ErrNotFound):
-		return errcode.New(errcode.NotFound, "not found").Because(err)
+		return errcode.New(errcode.NotFound, what+"not found").Because(err)
 	case errors.Is(err, policy.ErrConflict):
-		return errcode.New(errcode.Conflict, "it is there already").Because(err)
+		return errcode.New(errcode.Conflict, what+"it is there already").Because(err)
 	default:
 		return err
 	}

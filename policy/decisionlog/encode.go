@@ -69,7 +69,7 @@ func (e *encoder) encode(r *policy.Record, count int64, at head) (row, []fact) {
 	w.text("outage", r.Outage)
 	w.text("project", out.project)
 	w.text("purpose", string(r.Purpose))
-	w.text("reference", e.shown(r.Reference, "reference", "value"))
+	w.text("reference", e.shown(r.Reference, referencePath(r.Action)...))
 	w.text("repeats", r.Repeats)
 	w.flag("replayable", !e.doc.masked && inputErr == "" && len(out.input) > 0)
 	w.text("repository", e.shown(r.Repository, "repository", "name"))
@@ -130,6 +130,14 @@ func (e *encoder) shown(v string, path ...string) string {
 	}
 	e.doc.masked = true
 	return hidden(e.key, appendString(nil, v))
+}
+
+// referencePath is where the input has what the reference was made of.
+func referencePath(a policy.Action) []string {
+	if a == policy.AdminAPI || a == policy.DecisionRead {
+		return []string{"admin", "id"}
+	}
+	return []string{"reference", "value"}
 }
 
 func verdictOf(r *policy.Record) string {
