@@ -27,6 +27,9 @@ type Limits struct {
 	Referrers int
 	// Tags is how many tags one push may set; 100.
 	Tags int
+	// ManifestTags is how many tags one manifest may carry, and Parents how many
+	// indexes may list it; 1,000. All of them are in every decision about it.
+	ManifestTags, Parents int
 	// Bodies is how many bytes of manifests are kept in memory; 32 MiB.
 	Bodies int64
 	// Recent is how many pairs of principal and repository are remembered with
@@ -43,6 +46,8 @@ func (l Limits) withDefaults() Limits {
 	l.MaxPage = orDefault(l.MaxPage, 10_000)
 	l.Referrers = orDefault(l.Referrers, 1000)
 	l.Tags = orDefault(l.Tags, 100)
+	l.ManifestTags = orDefault(l.ManifestTags, 1000)
+	l.Parents = orDefault(l.Parents, 1000)
 	l.Bodies = orDefault(l.Bodies, 32<<20)
 	l.Recent = orDefault(l.Recent, 20_000)
 	return l
