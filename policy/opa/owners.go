@@ -77,8 +77,8 @@ func checkAuthor(mod module, shipped map[string]bool) error {
 	return nil
 }
 
-// checkSpeech refuses a deny, warn or obligation that is no set: iterated as
-// one, it would say nothing.
+// checkSpeech refuses a deny, warn or obligation that would say nothing: one that
+// is no set, and one that stands below its pack.
 func checkSpeech(mod module) []error {
 	if mod.pack() == "" {
 		return nil
@@ -88,13 +88,15 @@ func checkSpeech(mod module) []error {
 	if len(mod.path) > 3 && spoken(mod.path[3]) {
 		wrong = append(wrong, fmt.Errorf("%s: a package cannot be called %s below a pack", mod.file.key(), mod.path[3]))
 	}
-	if !mod.speaks() {
-		return wrong
-	}
 	for _, rule := range mod.parsed.Rules {
 		ref := rule.Head.Ref()
 		head, ok := ref[0].Value.(ast.Var)
 		if !ok || !spoken(string(head)) {
+			continue
+		}
+		if !mod.speaks() {
+			wrong = append(wrong, fmt.Errorf("%s:%d: nobody asks for a %s below a pack: write it in package bondgate.rules.%s",
+				mod.file.key(), rule.Loc().Row, head, mod.pack()))
 			continue
 		}
 		if rule.Default || len(ref) != 1 || rule.Head.RuleKind() != ast.MultiValue {

@@ -25,6 +25,7 @@ func TestWhatAnAuthorMayNotWriteIsRefusedInWords(t *testing.T) {
 		{"a deny that is a function", "a.rego", "package bondgate.rules.mine\n\ndeny(x) := x\n", "contains"},
 		{"a deny that is an object", "a.rego", "package bondgate.rules.mine\n\ndeny[\"a\"] := {\"code\": \"x\", \"msg\": \"m\"}\n", "contains"},
 		{"a deny below a deny", "a.rego", "package bondgate.rules.mine\n\ndeny.a contains 1\n", "contains"},
+		{"a deny in a package below a pack", "a.rego", "package bondgate.rules.mine.sub" + rule, "nobody asks for a deny below a pack"},
 		{"a package that is called deny", "a.rego", "package bondgate.rules.mine.deny\n\nx := 1\n", "cannot be called"},
 		{"a rule that asks the network", "a.rego", "package bondgate.rules.mine\n\nx := http.send({\"method\": \"GET\", \"url\": \"http://x\"})\n", "undefined function http.send"},
 		{"a rule that asks the clock", "a.rego", "package bondgate.rules.mine\n\nx := time.now_ns()\n", "undefined function time.now_ns"},
