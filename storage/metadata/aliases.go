@@ -99,12 +99,17 @@ func addAliases(ctx context.Context, tx querier, repo policy.Repository, d diges
 	return nil
 }
 
-// dropAliases forgets the other names of a digest unless a blob or a manifest of
-// the repository still has it.
+// dropAliases forgets the other names of a digest unless the repository still has
+// a blob or a manifest of it, or a manifest that names it: that one's row has the
+// canonical digest now, and is looked for by the name that it was given.
 func dropAliases(ctx context.Context, tx querier, repo policy.Repository, d digest.Digest) error {
-	_, err := tx.exec(ctx, `DELETE FROM aliases WHERE workspace = $1 AND repository = $2 AND digest = $3
-		AND NOT EXISTS (SELECT 1 FROM blobs WHERE workspace = $1 AND repository = $2 AND digest = $3)
-		AND NOT EXISTS (SELECT 1 FROM artifacts WHERE workspace = $1 AND repository = $2 AND digest = $3)`,
-		repo.Workspace, repo.Name, string(d))
+	query := "DELETE FROM aliases WHERE workspace = $1 AND repository = $2 AND digest = $3"
+	for _, at := range []string{
+		"blobs WHERE digest", "artifacts WHERE digest", "artifacts WHERE subject <> '' AND subject",
+		"manifest_blobs WHERE blob", "manifest_children WHERE child",
+	} {
+		query += " AND NOT EXISTS (SELECT 1 FROM " + at + " = $3 AND workspace = $1 AND repository = $2)"
+	}
+	_, err := tx.exec(ctx, query, repo.Workspace, repo.Name, string(d))
 	return err
 }

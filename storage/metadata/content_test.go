@@ -86,6 +86,35 @@ func aliasesInTheGraph(t *testing.T, open func() *Store) {
 	}
 }
 
+// aliasesOfTheDeleted has what a manifest names by an alias go while the manifest
+// stays, as a signature outlives its image.
+func aliasesOfTheDeleted(t *testing.T, open func() *Store) {
+	sha512 := func(name string) digest.Digest { return digest.SHA512.FromString(name) }
+	s, ctx := open(), t.Context()
+	subject := image("subject")
+	subject.Aliases = []digest.Digest{sha512("subject")}
+	user := image("user")
+	user.Layers = []policy.Descriptor{{Digest: sha512("layer")}}
+	user.Subject = &policy.Descriptor{Digest: sha512("subject")}
+	must(t, s.Push(ctx, user, nil))
+	must(t, s.Push(ctx, subject, nil))
+	must(t, s.AddBlob(ctx, repo, dig("layer"), sha512("layer"), 5))
+	_, err := s.DeleteManifest(ctx, repo, subject.Digest)
+	must(t, err)
+	must(t, s.DeleteBlob(ctx, repo, dig("layer")))
+	for _, name := range []func(string) digest.Digest{dig, sha512} {
+		refs, err := s.Referrers(ctx, repo, name("subject"))
+		must(t, err)
+		list, err := s.BlobManifests(ctx, repo, name("layer"), 8)
+		must(t, err)
+		same(t, text(len(refs), len(list)), text(1, 1))
+		_, err = s.Artifact(ctx, repo, name("subject"))
+		is(t, err, policy.ErrNotFound)
+		_, _, err = s.Blob(ctx, repo, name("layer"))
+		is(t, err, policy.ErrNotFound)
+	}
+}
+
 func manifestsOfBlob(t *testing.T, open func() *Store) {
 	s, ctx := open(), t.Context()
 	var want []digest.Digest

@@ -27,6 +27,7 @@ func exercise(t *testing.T, database func(t *testing.T) (open func() *Store)) {
 		"a deleted tag leaves its manifest":                           tagDeletion,
 		"blobs are known by all their names":                          blobNames,
 		"what manifests name by an alias is found by both names":      aliasesInTheGraph,
+		"what is named by an alias is found when it is deleted":       aliasesOfTheDeleted,
 		"the manifests of a blob come latest first":                   manifestsOfBlob,
 		"lists are paged by key in byte order":                        paging,
 		"workspaces do not meet":                                      workspaces,

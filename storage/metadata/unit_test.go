@@ -2,6 +2,8 @@ package metadata
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +44,32 @@ func TestGlobMatchesRepositories(t *testing.T) {
 	for _, pattern := range []string{"", "a/", "/a", "a//b", "a/{b,c}", "a/b**", "[", "**/a/**/b/**/c/**"} {
 		if validGlob(pattern) {
 			t.Errorf("%q passes", pattern)
+		}
+	}
+}
+
+// Keys of the installation itself, and the order of all changes.
+var withoutWorkspace = map[string]bool{"PRIMARY KEY (kind, id)": true, "seq PRIMARY KEY": true}
+
+func TestTheWorkspaceIsInEveryUniqueKey(t *testing.T) {
+	key := regexp.MustCompile(`(?:(\w+) [^\n(,]*)?PRIMARY KEY( \([^)]*\))?|UNIQUE[^\n]*`)
+	for _, dialect := range []string{"sqlite", "postgres"} {
+		raw, err := migrations.ReadFile("migrations/" + dialect + "/00001_init.sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := key.FindAllStringSubmatch(string(raw), -1)
+		if len(all) < 12 {
+			t.Errorf("%s has %d unique keys", dialect, len(all))
+		}
+		for _, m := range all {
+			what := strings.TrimSpace(m[0])
+			if m[1] != "" && m[2] == "" {
+				what = m[1] + " PRIMARY KEY"
+			}
+			if !strings.Contains(what, "(workspace, ") && !withoutWorkspace[what] {
+				t.Errorf("%s: %s", dialect, what)
+			}
 		}
 	}
 }
