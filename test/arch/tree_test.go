@@ -75,7 +75,7 @@ func tree(t *testing.T) []goFile {
 func skipped(rel string) bool {
 	base := path.Base(rel)
 	return rel != "." && (strings.HasPrefix(base, ".") || base == "testdata" ||
-		rel == "bin" || rel == "data" || rel == "depstmp" || rel == "web")
+		rel == "bin" || rel == "data" || rel == "web")
 }
 
 func read(name, rel string) (goFile, error) {
