@@ -68,6 +68,9 @@ type Config struct {
 	// Workspaces maps a host name, in lower case and without port, to the
 	// workspace that it serves; any other host serves the default one.
 	Workspaces map[string]string
+	// Patience is how long the body of a request that is no push may take; a
+	// minute when zero.
+	Patience time.Duration
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 }
@@ -93,6 +96,9 @@ func (c *Config) complete() error {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.Patience <= 0 {
+		c.Patience = time.Minute
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -203,6 +209,7 @@ func (e *Edge) dispatch(a *answer, r *http.Request, v *visit) error {
 	if !v.operator && (path == "/v2" || strings.HasPrefix(path, "/v2/")) {
 		return e.registry(a, r, v)
 	}
+	bounded(a, r, e.cfg.Patience)
 	e.site.ServeHTTP(a, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
 	return nil
 }

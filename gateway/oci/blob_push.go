@@ -213,13 +213,17 @@ func (p *Protocol) receive(ctx context.Context, c *call, id string, at chunk) (i
 	if at.length > room {
 		return 0, tooLarge
 	}
-	var body io.Reader = http.MaxBytesReader(c.w, c.r.Body, room)
+	live := p.lively(c)
+	var body io.Reader = http.MaxBytesReader(c.w, live, room)
 	if at.length >= 0 && c.r.ContentLength < 0 {
 		// The range says how long the chunk is; a body of unknown length has to be that.
 		body = &exactly{from: body, left: at.length}
 	}
 	size, err := p.engine.AppendUpload(ctx, c.repo, id, at.start, body)
 	if err != nil {
+		if live.late {
+			return size, tooLate(err)
+		}
 		var wrong *wrongLength
 		if errors.As(err, &wrong) {
 			return size, errcode.New(errcode.SizeInvalid, "the body is not as long as its Content-Range").Because(err)

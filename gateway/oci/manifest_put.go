@@ -101,8 +101,12 @@ func (p *Protocol) readPush(c *call) (*push, error) {
 	if c.r.ContentLength > manifest.MaxSize {
 		return nil, tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, manifest.MaxSize))
+	live := p.lively(c)
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, live, manifest.MaxSize))
 	if err != nil {
+		if live.late {
+			return nil, tooLate(err)
+		}
 		var limit *http.MaxBytesError
 		if errors.As(err, &limit) {
 			return nil, tooLarge.Because(err)

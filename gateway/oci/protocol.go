@@ -30,6 +30,8 @@ type Limits struct {
 	// ManifestTags is how many tags one manifest may carry, and Parents how many
 	// indexes may list it; 1,000. All of them are in every decision about it.
 	ManifestTags, Parents int
+	// Idle is how long a client that pushes may send nothing; 2 minutes.
+	Idle time.Duration
 	// Bodies is how many bytes of manifests are kept in memory; 32 MiB.
 	Bodies int64
 	// Recent is how many pairs of principal and repository are remembered with
@@ -48,12 +50,13 @@ func (l Limits) withDefaults() Limits {
 	l.Tags = orDefault(l.Tags, 100)
 	l.ManifestTags = orDefault(l.ManifestTags, 1000)
 	l.Parents = orDefault(l.Parents, 1000)
+	l.Idle = orDefault(l.Idle, 2*time.Minute)
 	l.Bodies = orDefault(l.Bodies, 32<<20)
 	l.Recent = orDefault(l.Recent, 20_000)
 	return l
 }
 
-func orDefault[N int | int64](n, def N) N {
+func orDefault[N int | int64 | time.Duration](n, def N) N {
 	if n <= 0 {
 		return def
 	}
@@ -141,7 +144,9 @@ func (p *Protocol) Serve(w http.ResponseWriter, r *http.Request, caller authn.Ca
 		return errcode.New(errcode.Unsupported, "the operation is not supported")
 	}
 	if err := handle(p, r.Context(), c); err != nil {
-		readOut(w, r)
+		if e := errcode.From(err); e.Status != http.StatusRequestTimeout {
+			readOut(w, r)
+		}
 		return err
 	}
 	return nil
