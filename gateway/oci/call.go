@@ -129,7 +129,7 @@ func (p *Protocol) decide(ctx context.Context, c *call, req policy.Request, notF
 // are, when that could help.
 func (p *Protocol) refuse(c *call, action policy.Action, d policy.Decision, notFound *errcode.Error) error {
 	if c.caller.Principal.Anonymous() && (!d.Visible || aboutAccess(d)) {
-		return errcode.Unauthorized(c.scope(action), c.caller.Scoped)
+		return errcode.Unauthorized(c.scope(action), false)
 	}
 	if notFound == nil {
 		notFound = nameUnknown()

@@ -157,6 +157,16 @@ func TestAnonymousIsAskedWhoItIs(t *testing.T) {
 	}
 }
 
+func TestAnAnonymousTokenThatReachesIsNotCalledShort(t *testing.T) {
+	b := newBench(t, Limits{})
+	b.image("p/a", "v1", "")
+	b.judge = func(policy.Request) policy.Decision { return notYou }
+	got := b.do(with(anonymous, "p/a", "pull"), "GET", "/v2/p/a/tags/list", nothing())
+	if got.Code != 401 || strings.Contains(got.Body.String(), "does not carry") {
+		t.Fatalf("%d %s", got.Code, got.Body)
+	}
+}
+
 func TestHiddenAndAbsentAreTheSame(t *testing.T) {
 	b := newBench(t, Limits{})
 	layer := b.blob("p/a", "layer")
