@@ -109,6 +109,25 @@ test_a_pack_that_is_not_loaded_denies if {
 	decision.deny[0].term == "gone"
 }
 
+# A project that names a pack which is not there would otherwise be beyond repair.
+test_a_project_is_mended_by_whom_rbac_lets if {
+	gone := [{"name": "gone", "mode": "deny", "config": {}}, {"name": "rbac", "mode": "deny", "config": {}}]
+	call := fixtures.input_for("admin.api", {
+		"subject": fixtures.subject("root", ["admin"]),
+		"admin": {"resource": "project", "verb": "update", "id": "payments", "before": null, "after": null, "auto": null},
+		"project": {"packs": gone},
+	})
+	decide(call, set()).allow
+	decide(json.patch(call, [{"op": "replace", "path": "/subject/roles", "value": ["developer"]}]), set()).deny[0].code == "rbac.admin"
+	decide(json.patch(call, [{"op": "replace", "path": "/admin/resource", "value": "waiver"}]), set()).deny[0].code == "bondgate.pack_missing"
+	decide(json.patch(call, [{"op": "replace", "path": "/project/packs", "value": []}]), set()).deny[0].code == "bondgate.pack_missing"
+	reading := fixtures.input_for("decision.read", {
+		"subject": fixtures.subject("root", ["admin"]),
+		"admin": {"before": {"subject": "bob", "issuer": "local"}}, "project": {"packs": gone},
+	})
+	decide(reading, set()).allow
+}
+
 test_rbac_is_missed_when_nobody_lists_it if {
 	doc := pull({"project": {"packs": []}})
 	decision := decide(doc, set())

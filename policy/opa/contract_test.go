@@ -227,6 +227,21 @@ func TestAPackThatAProjectWantsAndNobodyLoadedDenies(t *testing.T) {
 	if d := decide(t, ev, f); codes(d.Deny) != "bondgate.pack_missing" {
 		t.Fatalf("no packs at all: %+v", d)
 	}
+	// Only who may take the pack out of the project is let through, to do that.
+	for _, c := range []struct{ resource, verb, role, deny string }{
+		{"project", "update", "admin", ""},
+		{"project", "read", "projectAdmin", ""},
+		{"project", "update", "guest", "rbac.admin"},
+		{"waiver", "create", "admin", "bondgate.pack_missing"},
+		{"member", "update", "admin", "bondgate.pack_missing"},
+	} {
+		f := benchFacts(ev, policy.AdminAPI, 0)
+		f.Request.Admin = &policy.AdminCall{Resource: c.resource, Verb: c.verb}
+		f.Subject.Roles, f.Packs = []string{c.role}, ev.Packs([]policy.Pack{{Name: "gone", Mode: policy.ModeDeny}})
+		if d := decide(t, ev, f); codes(d.Deny) != c.deny {
+			t.Errorf("%s:%s by %s: %+v", c.resource, c.verb, c.role, d)
+		}
+	}
 }
 
 func TestAPolicyThatGoesWrongDenies(t *testing.T) {
