@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/bondgate/bondgate/gateway/authn"
@@ -98,6 +99,8 @@ type Config struct {
 type API struct {
 	cfg Config
 	mux *http.ServeMux
+	// one is held by a change that must find things as they were judged.
+	one sync.Mutex
 }
 
 // New makes the API, or says what is missing.

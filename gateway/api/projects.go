@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"maps"
+	"reflect"
 
+	"github.com/bondgate/bondgate/gateway/errcode"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -76,12 +78,31 @@ func (a *API) updateProject(c *call) (plan, error) {
 	return plan{
 		project: name, id: name, before: projectOf(was), after: projectOf(now),
 		do: func(ctx context.Context) (any, error) {
+			a.one.Lock()
+			defer a.one.Unlock()
+			if err := a.unchanged(ctx, was); err != nil {
+				return nil, err
+			}
 			if err := a.cfg.Projects.UpdateProject(ctx, now); err != nil {
 				return nil, err
 			}
 			return projectOf(now), nil
 		},
 	}, nil
+}
+
+// unchanged fails unless the project is what it was when the change of it was
+// judged: a change that is written over another one would take it back, and the
+// record would not say so.
+func (a *API) unchanged(ctx context.Context, was policy.Project) error {
+	now, err := a.cfg.Projects.Project(ctx, was.Workspace, was.Name)
+	if err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(now, was) {
+		return errcode.New(errcode.Conflict, "the project was changed meanwhile; try again")
+	}
+	return nil
 }
 
 func checkProject(p policy.Project) error {

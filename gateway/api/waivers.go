@@ -40,6 +40,14 @@ func (a *API) createWaiver(c *call) (plan, error) {
 		return p, fmt.Errorf("make waiver %s: %w", w.ID, policy.ErrConflict)
 	}
 	p.do = func(ctx context.Context) (any, error) {
+		a.one.Lock()
+		defer a.one.Unlock()
+		// Somebody may have taken the id since it was looked up.
+		if _, found, err := a.waiver(c, w.ID); err != nil {
+			return nil, err
+		} else if found {
+			return nil, fmt.Errorf("make waiver %s: %w", w.ID, policy.ErrConflict)
+		}
 		return w, a.cfg.Waivers.PutWaiver(ctx, w)
 	}
 	return p, nil
