@@ -17,17 +17,18 @@ import (
 )
 
 type options struct {
-	bondgate, registry string
-	rounds             int
-	duration           time.Duration
-	conns              int
-	only               string
+	bondgate, registry, zot string
+	rounds                  int
+	duration                time.Duration
+	conns                   int
+	only                    string
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.bondgate, "bondgate", "bin/bondgate", "our binary")
 	flag.StringVar(&o.registry, "registry", ".cache/bin/registry", "distribution's binary")
+	flag.StringVar(&o.zot, "zot", "", "zot's minimal binary, built from its own checkout; compared too when given")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each pair; the median counts")
 	flag.DurationVar(&o.duration, "duration", 2*time.Second, "length of one round")
 	flag.IntVar(&o.conns, "conns", 16, "connections for small answers")
@@ -43,7 +44,7 @@ func main() {
 type bench struct {
 	o      options
 	ours   *target
-	theirs *target
+	others []*target
 	small  *image
 	large  *image
 }
@@ -60,13 +61,25 @@ func run(o options) error {
 		return err
 	}
 	defer func() { b.ours.stop() }()
-	if b.theirs, err = startDistribution(abs(o.registry), dir); err != nil {
-		b.theirs.stop()
-		return err
+	starts := []func() (*target, error){func() (*target, error) { return startDistribution(abs(o.registry), dir) }}
+	if o.zot != "" {
+		starts = append(starts, func() (*target, error) { return startZot(abs(o.zot), dir) })
 	}
-	defer func() { b.theirs.stop() }()
+	for _, start := range starts {
+		t, err := start()
+		b.others = append(b.others, t)
+		if err != nil {
+			t.stop()
+			return err
+		}
+		defer t.stop()
+	}
 
-	fmt.Printf("%-42s %12s %12s %8s\n", "", "bondgate", "distribution", "ratio")
+	fmt.Printf("%-42s %12s", "", "bondgate")
+	for _, t := range b.others {
+		fmt.Printf(" %12s %8s", t.name, "ratio")
+	}
+	fmt.Println()
 	scenarios := []struct {
 		name string
 		run  func() error
@@ -99,34 +112,53 @@ func (b *bench) idle() error {
 	if err != nil {
 		return err
 	}
-	theirs, err := b.theirs.rss()
-	if err != nil {
-		return err
+	fmt.Printf("%-42s %10.0fMB", "resident set, idle", mb(ours))
+	for _, t := range b.others {
+		theirs, err := t.rss()
+		if err != nil {
+			return err
+		}
+		fmt.Printf(" %10.0fMB %8.2f", mb(theirs), float64(ours)/float64(theirs))
 	}
-	fmt.Printf("%-42s %10.0fMB %10.0fMB %8.2f\n", "resident set, idle", mb(ours), mb(theirs), float64(ours)/float64(theirs))
-	fmt.Printf("%-42s %10dms %10dms\n", "ready after", b.ours.ready.Milliseconds(), b.theirs.ready.Milliseconds())
+	fmt.Printf("\n%-42s %10dms", "ready after", b.ours.ready.Milliseconds())
+	for _, t := range b.others {
+		fmt.Printf(" %10dms %8.2f", t.ready.Milliseconds(), float64(b.ours.ready)/float64(t.ready))
+	}
+	fmt.Println()
 	return nil
 }
 
 func mb(n int64) float64 { return float64(n) / (1 << 20) }
 
-// both runs one measurement on both servers, alternating, and prints medians.
-func (b *bench) both(name, unit string, measure func(*target) (float64, error)) error {
-	var ours, theirs, ratios []float64
+// compare runs one measurement on all servers, alternating, and prints medians:
+// the ratio is the median of the rounds' ratios.
+func (b *bench) compare(name, unit string, measure func(*target) (float64, error)) error {
+	var ours []float64
+	theirs, ratios := make([][]float64, len(b.others)), make([][]float64, len(b.others))
 	for range b.o.rounds {
 		x, err := measure(b.ours)
 		if err != nil {
 			return fmt.Errorf("%s, bondgate: %w", name, err)
 		}
-		y, err := measure(b.theirs)
-		if err != nil {
-			return fmt.Errorf("%s, distribution: %w", name, err)
+		ours = append(ours, x)
+		for i, t := range b.others {
+			y, err := measure(t)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", name, t.name, err)
+			}
+			theirs[i], ratios[i] = append(theirs[i], y), append(ratios[i], x/y)
 		}
-		ours, theirs, ratios = append(ours, x), append(theirs, y), append(ratios, x/y)
 	}
-	fmt.Printf("%-42s %10.0f%s %10.0f%s %8.2f\n", name, median(ours), unit, median(theirs), unit, median(ratios))
+	fmt.Printf("%-42s %10.0f%s", name, median(ours), unit)
+	for i := range b.others {
+		fmt.Printf(" %10.0f%s %8.2f", median(theirs[i]), unit, median(ratios[i]))
+	}
+	fmt.Println()
 	return nil
 }
+
+// all are the servers of this run.
+func (b *bench) all() []*target { return append([]*target{b.ours}, b.others...) }
 
 func median(in []float64) float64 {
 	s := slices.Sorted(slices.Values(in))

@@ -28,7 +28,7 @@ func (b *bench) load(t *target) error {
 }
 
 func (b *bench) pulls() error {
-	for _, t := range []*target{b.ours, b.theirs} {
+	for _, t := range b.all() {
 		if err := b.load(t); err != nil {
 			return fmt.Errorf("load %s: %w", t.name, err)
 		}
@@ -43,7 +43,7 @@ func (b *bench) pulls() error {
 		{"20 KB blob GET", "/blobs/" + b.small.layerD, b.o.conns, "/s", 1},
 		{"100 MB blob GET, 4 connections", "/blobs/" + b.large.layerD, 4, "MB", 100},
 	} {
-		err := b.both(s.name, s.unit, func(t *target) (float64, error) {
+		err := b.compare(s.name, s.unit, func(t *target) (float64, error) {
 			auth, err := t.authorize(adminName, adminPassword, "repository:"+pullRepo+":pull")
 			if err != nil {
 				return 0, err
@@ -73,7 +73,7 @@ func (b *bench) pushing() error {
 		}
 		distinct, shared = append(distinct, x), append(shared, y)
 	}
-	err := b.both("1 MiB image pushes, 8 repositories", "/s", func(t *target) (float64, error) {
+	err := b.compare("1 MiB image pushes, 8 repositories", "/s", func(t *target) (float64, error) {
 		return pushes(t, 8, b.o.duration, func(c int) string { return fmt.Sprintf("bench/push-%d", c) })
 	})
 	fmt.Printf("%-42s %10.0f/s %23.2f of our own into eight\n", "1 MiB image pushes, 1 repository", median(shared), median(shared)/median(distinct))

@@ -27,7 +27,7 @@ func (b *bench) zipf() error {
 		scopes[p] = fmt.Sprintf("repository:zipf%d/app:pull", p)
 	}
 	reqs := map[*target][][]byte{}
-	for _, t := range []*target{b.ours, b.theirs} {
+	for _, t := range b.all() {
 		for u := range zipfUsers {
 			auth, err := t.authorize(zipfUser(u), adminPassword, scopes...)
 			if err != nil {
@@ -38,7 +38,7 @@ func (b *bench) zipf() error {
 					reqs[t] = append(reqs[t], request("GET", t.addr, fmt.Sprintf("/v2/zipf%d/app/manifests/t%d", p, i), auth, acceptImage, nil))
 				}
 			}
-			if t == b.theirs {
+			if t != b.ours {
 				break // nobody is anybody there
 			}
 		}
@@ -47,7 +47,7 @@ func (b *bench) zipf() error {
 	done := make(chan error, 1)
 	go func() { done <- b.churn(stop) }()
 	hits0, misses0 := b.decisions()
-	err := b.both("manifest GET, 200 people, 1,000 images", "/s", func(t *target) (float64, error) {
+	err := b.compare("manifest GET, 200 people, 1,000 images", "/s", func(t *target) (float64, error) {
 		const images = zipfProjects * zipfTags
 		people := len(reqs[t]) / images
 		draws := make([]func() int, b.o.conns)
@@ -81,7 +81,7 @@ func (b *bench) zipfLoad() error {
 		}
 	}
 	im := newImage(1 << 10)
-	for _, t := range []*target{b.ours, b.theirs} {
+	for _, t := range b.all() {
 		w, err := dial(t.addr)
 		if err != nil {
 			return err

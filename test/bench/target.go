@@ -78,6 +78,31 @@ func startDistribution(binary, dir string) (*target, error) {
 	return t, t.start("/v2/")
 }
 
+// startZot runs zot without authentication, policy or garbage collection.
+func startZot(binary, dir string) (*target, error) {
+	addr, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	t := &target{name: "zot", addr: addr, dir: filepath.Join(dir, "zot")}
+	if err := os.MkdirAll(t.dir, 0o755); err != nil {
+		return nil, err
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(t.dir, "config.json")
+	text := fmt.Sprintf(`{"storage":{"rootDirectory":%q,"gc":false},"http":{"address":%q,"port":%q},"log":{"level":"error"}}`,
+		filepath.Join(t.dir, "data"), host, port)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	t.cmd = exec.Command(binary, "serve", config)
+	t.authorize = func(string, string, ...string) (string, error) { return "", nil }
+	return t, t.start("/v2/")
+}
+
 // start runs the command and waits until path answers 200.
 func (t *target) start(path string) error {
 	logFile, err := os.Create(t.dir + ".log")
