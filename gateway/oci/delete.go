@@ -123,7 +123,7 @@ func (p *Protocol) unlist(ctx context.Context, c *call, a *policy.Artifact) erro
 			return fmt.Errorf("tag %s came meanwhile: %w", tag, policy.ErrConflict)
 		}
 	}
-	tags, err := p.index.DeleteManifest(ctx, c.repo, a.Digest)
+	tags, err := p.index.DeleteManifest(ctx, c.repo, a.Digest, a.Tags)
 	if err != nil {
 		return err
 	}

@@ -96,8 +96,9 @@ type Changes interface {
 	Push(ctx context.Context, a *policy.Artifact, moves []policy.TagMove) error
 	// DeleteTag fails with policy.ErrConflict when the tag is no longer on from.
 	DeleteTag(ctx context.Context, repo policy.Repository, tag string, from digest.Digest) error
-	// DeleteManifest answers the tags that were on it.
-	DeleteManifest(ctx context.Context, repo policy.Repository, d digest.Digest) (tags []string, err error)
+	// DeleteManifest answers the tags that were on it. It fails with
+	// policy.ErrConflict when there is a tag on it that is not among judged.
+	DeleteManifest(ctx context.Context, repo policy.Repository, d digest.Digest, judged []string) (tags []string, err error)
 }
 
 // Index is what is known of the content, and the truth about tags.

@@ -354,9 +354,14 @@ func (x index) DeleteTag(_ context.Context, repo policy.Repository, tag string, 
 	return nil
 }
 
-func (x index) DeleteManifest(_ context.Context, repo policy.Repository, d digest.Digest) ([]string, error) {
+func (x index) DeleteManifest(_ context.Context, repo policy.Repository, d digest.Digest, judged []string) ([]string, error) {
 	defer x.lock()()
 	x.writes++
+	for key, have := range x.tags {
+		if name, tag, _ := cut(key); name == repo.Name && have == d && !slices.Contains(judged, tag) {
+			return nil, policy.ErrConflict
+		}
+	}
 	delete(x.artifacts, at(repo, d))
 	var out []string
 	for key, have := range x.tags {

@@ -80,7 +80,7 @@ func aliasesInTheGraph(t *testing.T, open func() *Store) {
 		}
 		both(1)
 		both(1)
-		_, err := s.DeleteManifest(ctx, r, user.Digest)
+		_, err := s.DeleteManifest(ctx, r, user.Digest, nil)
 		must(t, err)
 		both(0)
 	}
@@ -99,7 +99,7 @@ func aliasesOfTheDeleted(t *testing.T, open func() *Store) {
 	must(t, s.Push(ctx, user, nil))
 	must(t, s.Push(ctx, subject, nil))
 	must(t, s.AddBlob(ctx, repo, dig("layer"), sha512("layer"), 5))
-	_, err := s.DeleteManifest(ctx, repo, subject.Digest)
+	_, err := s.DeleteManifest(ctx, repo, subject.Digest, nil)
 	must(t, err)
 	must(t, s.DeleteBlob(ctx, repo, dig("layer")))
 	for _, name := range []func(string) digest.Digest{dig, sha512} {
@@ -145,7 +145,11 @@ func deletions(t *testing.T, open func() *Store) {
 	signature.Subject = &policy.Descriptor{Digest: a.Digest}
 	must(t, s.Push(ctx, signature, []policy.TagMove{{Tag: "sig"}}))
 	warm(t, s, a.Digest, "v1", "v2", "sig")
-	tags, err := s.DeleteManifest(ctx, repo, a.Aliases[0])
+	// A tag that nobody judged keeps it, and all of it.
+	_, err := s.DeleteManifest(ctx, repo, a.Digest, []string{"v2"})
+	is(t, err, policy.ErrConflict)
+	tagIs(t, s, "v1", a.Digest)
+	tags, err := s.DeleteManifest(ctx, repo, a.Aliases[0], []string{"v1", "v2", "gone"})
 	must(t, err)
 	same(t, text(tags), "[v1 v2]")
 	for _, tag := range tags {
@@ -155,7 +159,7 @@ func deletions(t *testing.T, open func() *Store) {
 	for _, d := range []digest.Digest{a.Digest, a.Aliases[0]} {
 		_, err = s.Artifact(ctx, repo, d)
 		is(t, err, policy.ErrNotFound)
-		_, err = s.DeleteManifest(ctx, repo, d)
+		_, err = s.DeleteManifest(ctx, repo, d, nil)
 		is(t, err, policy.ErrNotFound)
 	}
 	list, err := s.Referrers(ctx, repo, a.Digest)

@@ -42,7 +42,11 @@ func (s *Store) DeleteTag(ctx context.Context, repo policy.Repository, tag strin
 // DeleteManifest removes a manifest, by its digest or an alias, with its tags,
 // which it answers sorted. Manifests that refer to it stay. None is
 // policy.ErrNotFound.
-func (s *Store) DeleteManifest(ctx context.Context, repo policy.Repository, d digest.Digest) (tags []string, err error) {
+//
+// judged are the tags that whoever decided knew of. When there is another on it,
+// from another replica perhaps, nothing happens and the error is
+// policy.ErrConflict.
+func (s *Store) DeleteManifest(ctx context.Context, repo policy.Repository, d digest.Digest, judged []string) (tags []string, err error) {
 	repo = canonical(repo)
 	err = s.update(ctx, func(ctx context.Context, tx querier) error {
 		c, err := readAlias(ctx, tx, repo, d)
@@ -51,6 +55,11 @@ func (s *Store) DeleteManifest(ctx context.Context, repo policy.Repository, d di
 		}
 		if tags, err = deleteManifest(ctx, tx, repo, c); err != nil {
 			return err
+		}
+		for _, tag := range tags {
+			if !slices.Contains(judged, tag) {
+				return fmt.Errorf("tag %s came meanwhile: %w", tag, policy.ErrConflict)
+			}
 		}
 		return s.recordRepository(ctx, tx, repo)
 	})

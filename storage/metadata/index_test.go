@@ -192,9 +192,9 @@ func derivedFacts(t *testing.T, open func() *Store) {
 		{Digest: sbom.Digest, Size: 500, MediaType: sbom.MediaType, ArtifactType: "application/spdx+json"},
 	}))
 
-	_, err = s.DeleteManifest(ctx, repo, index.Digest)
+	_, err = s.DeleteManifest(ctx, repo, index.Digest, []string{"v1"})
 	must(t, err)
-	_, err = s.DeleteManifest(ctx, repo, sbom.Digest)
+	_, err = s.DeleteManifest(ctx, repo, sbom.Digest, nil)
 	must(t, err)
 	same(t, facts(), "[] 0 1")
 	list, err = s.Referrers(ctx, repo, child.Digest)

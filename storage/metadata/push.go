@@ -2,7 +2,9 @@ package metadata
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,6 +32,9 @@ func (s *Store) Push(ctx context.Context, a *policy.Artifact, moves []policy.Tag
 	slices.SortFunc(moves, func(x, y policy.TagMove) int { return strings.Compare(x.Tag, y.Tag) })
 	err = s.update(ctx, func(ctx context.Context, tx querier) error {
 		if err := row.put(ctx, tx); err != nil {
+			return err
+		}
+		if err := s.pin(ctx, tx, repo, a.Digest); err != nil {
 			return err
 		}
 		for _, move := range moves {
@@ -69,6 +74,22 @@ func touched(repo policy.Repository, a *policy.Artifact, moves []policy.TagMove)
 			cacheKey{cachedReferrers, repo, string(a.Subject.Digest)})
 	}
 	return keys
+}
+
+// pin keeps a manifest from being deleted until the transaction ends. On SQLite
+// there is one writer; on PostgreSQL a deletion could find no tag, and a push the
+// manifest, and a tag would be left on nothing.
+func (s *Store) pin(ctx context.Context, tx querier, repo policy.Repository, d digest.Digest) error {
+	if !s.source.postgres {
+		return nil
+	}
+	var one int
+	err := tx.row(ctx, `SELECT 1 FROM artifacts WHERE workspace = $1 AND repository = $2 AND digest = $3 FOR KEY SHARE`,
+		repo.Workspace, repo.Name, string(d)).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("manifest %s went meanwhile: %w", d, policy.ErrConflict)
+	}
+	return err
 }
 
 func moveTag(ctx context.Context, tx querier, repo policy.Repository, move policy.TagMove, to digest.Digest) error {

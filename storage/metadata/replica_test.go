@@ -56,7 +56,7 @@ func replicaIndex(t *testing.T, open func() *Store) {
 		must(t, err)
 		return d == two.Digest && len(got.Tags) == 0 && len(list) == 2
 	})
-	_, err := a.DeleteManifest(ctx, repo, two.Digest)
+	_, err := a.DeleteManifest(ctx, repo, two.Digest, []string{"v1"})
 	must(t, err)
 	eventually(t, "the deletion is seen", func() bool {
 		_, err := b.ResolveTag(ctx, repo, "v1")
