@@ -144,6 +144,8 @@ func typeOf(contentType string, doc document, top map[string]bool) (string, erro
 	switch {
 	case doc.MediaType != nil:
 		mediaType = *doc.MediaType
+	case top["mediaType"]:
+		return "", invalid("mediaType is null")
 	case said == DockerManifest || said == DockerList:
 		// Docker's types name themselves; without that, one body could be served
 		// as two types.

@@ -44,7 +44,7 @@ func classify(config string, layers []policy.Descriptor) (policy.ArtifactKind, p
 		}
 		return policy.KindArtifact, role
 	}
-	if IsImageConfig(config) {
+	if IsImageConfig(config) || loose[config] {
 		return policy.KindImage, policy.RoleImage
 	}
 	for _, l := range layers {
@@ -54,6 +54,10 @@ func classify(config string, layers []policy.Descriptor) (policy.ArtifactKind, p
 	}
 	return policy.KindArtifact, policy.RoleUnsupported
 }
+
+// loose are the types of a config that tell nothing and that docker runs as an
+// image, whatever the types of its layers are: old registries sent them.
+var loose = map[string]bool{"application/octet-stream": true, "application/json": true, "text/html": true}
 
 // accessory is the role of a manifest whose every layer is on the list. Where
 // layers differ the most telling one gives it: a signature before an attestation
@@ -79,8 +83,9 @@ func accessory(layers []policy.Descriptor) (policy.Role, bool) {
 }
 
 // filesystem reports whether a layer is one that a runtime unpacks. It is wide on
-// purpose: what is taken for an image is judged as one.
+// purpose: what is taken for an image is judged as one, and some ignore case.
 func filesystem(mediaType string) bool {
+	mediaType = strings.ToLower(mediaType)
 	return strings.HasPrefix(mediaType, "application/vnd.oci.image.layer.") ||
 		strings.HasPrefix(mediaType, "application/vnd.docker.image.rootfs.")
 }
