@@ -90,7 +90,7 @@ func (r *operator) printDecision(cmd *cobra.Command, d *api.DecisionRecord) erro
 		if err != nil {
 			return err
 		}
-		return say(cmd, "%s", raw)
+		return say(cmd, "%s", plainJSON(raw))
 	}
 	line := []string{stamp(d.At), d.Verdict, string(d.Action), nameOf(d), whatOf(d)}
 	if d.Count > 1 {

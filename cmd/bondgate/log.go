@@ -13,7 +13,7 @@ func newLogger(w io.Writer, c LogConfig) *slog.Logger {
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(slog.NewJSONHandler(plainWriter{w}, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
 }

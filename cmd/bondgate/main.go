@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string) int {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return 130
 	default:
-		fmt.Fprintln(os.Stderr, "bondgate: "+err.Error())
+		fmt.Fprintln(os.Stderr, "bondgate: "+cleanLines(err.Error()))
 		return 1
 	}
 }

@@ -7,14 +7,13 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 )
 
 // printJSON writes a value as a person would want to read it.
 func printJSON(cmd *cobra.Command, v any) error {
-	enc := json.NewEncoder(cmd.OutOrStdout())
+	enc := json.NewEncoder(plainWriter{cmd.OutOrStdout()})
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
@@ -49,11 +48,20 @@ func table(cmd *cobra.Command, head []string, rows [][]string) error {
 // clean takes out what would steer a terminal or break a line.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+		if unseen(r) {
 			return '\ufffd'
 		}
 		return r
 	}, s)
+}
+
+// cleanLines is clean for text of several lines, such as what a compiler says.
+func cleanLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = clean(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 func yes(b bool) string {

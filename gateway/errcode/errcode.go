@@ -11,8 +11,10 @@ package errcode
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -195,16 +197,21 @@ func Line(s string, limit int) string {
 }
 
 // unprintable are the runes that move a terminal's cursor, change the reading
-// order or are not characters at all.
+// order, end a line, show nothing or are not characters at all.
 func unprintable(r rune) bool {
-	return r < 0x20 || (r >= 0x7f && r <= 0x9f) || r == utf8.RuneError ||
-		(r >= 0x200e && r <= 0x200f) || (r >= 0x2028 && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) || r == 0xfeff
+	if r < 0x7f {
+		return r < 0x20
+	}
+	return r == utf8.RuneError || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
 func escape(r rune) string {
-	const hex = "0123456789abcdef"
-	if r <= 0xff {
-		return string([]byte{'\\', 'x', hex[r>>4&15], hex[r&15]})
+	switch {
+	case r <= 0xff:
+		return fmt.Sprintf(`\x%02x`, r)
+	case r <= 0xffff:
+		return fmt.Sprintf(`\u%04x`, r)
+	default:
+		return fmt.Sprintf(`\U%08x`, r)
 	}
-	return string([]byte{'\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15]})
 }

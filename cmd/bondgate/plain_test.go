@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+func TestPlainJSONMeansTheSameAndSteersNothing(t *testing.T) {
+	for _, c := range []struct{ what, text, want string }{
+		{"letters of any script stay", "a\u00e9\u4e2d\U0001f600", "a\u00e9\u4e2d\U0001f600"},
+		{"controls in 8 bits", "\x7f\u0085\u009b", `\u007f\u0085\u009b`},
+		{"marks of direction and width", "\u061c\u200b\u202e\u2066\ufeff", `\u061c\u200b\u202e\u2066\ufeff`},
+		{"ends of lines", "\u2028\u2029", `\u2028\u2029`},
+		{"tags", "\U000e0041", `\udb40\udc41`},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			raw, err := json.MarshalIndent(map[string]string{"k": c.text}, "", "\t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain := plainJSON(raw)
+			if want := "{\n\t\"k\": \"" + c.want + "\"\n}"; string(plain) != want {
+				t.Errorf("got %q, want %q", plain, want)
+			}
+			var back map[string]string
+			if err := json.Unmarshal(plain, &back); err != nil || back["k"] != c.text {
+				t.Errorf("it reads %q, %v", back["k"], err)
+			}
+		})
+	}
+	t.Run("bytes that are no text", func(t *testing.T) {
+		if got := string(plainJSON([]byte("\"\xff\xc2\""))); got != `"\ufffd\ufffd"` {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestEachFormatOfTheLogIsPlain(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		var b bytes.Buffer
+		newLogger(&b, LogConfig{Format: format}).Info("said", slog.String("by", "a\u009b31m\u202eb\r\nc\x1b[2J"))
+		if got := strings.TrimSuffix(b.String(), "\n"); got == "" || clean(got) != got {
+			t.Errorf("%s: %q", format, got)
+		}
+	}
+}
