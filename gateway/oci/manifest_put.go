@@ -241,8 +241,9 @@ func (p *Protocol) readConfig(ctx context.Context, repo policy.Repository, d dig
 	return manifest.ParseConfig(raw)
 }
 
-// learnSubject bounds how many manifests may refer to one subject: clients read
-// them all at once.
+// learnSubject bounds how many manifests may refer to one subject, and how much
+// they say of themselves: clients read them all at once, and one that was taken
+// and did not stand in the list would be hidden by those before it.
 func (p *Protocol) learnSubject(ctx context.Context, c *call, a *policy.Artifact) error {
 	if a.Subject == nil {
 		return nil
@@ -258,8 +259,14 @@ func (p *Protocol) learnSubject(ctx context.Context, c *call, a *policy.Artifact
 	if err != nil && !errors.Is(err, policy.ErrNotFound) {
 		return err
 	}
-	again := slices.ContainsFunc(there, func(d policy.Descriptor) bool { return d.Digest == a.Digest })
-	if len(there) >= p.limits.Referrers && !again {
+	if slices.ContainsFunc(there, func(d policy.Descriptor) bool { return d.Digest == a.Digest }) {
+		return nil
+	}
+	fits, err := p.fits(append(slices.Clip(there), describe(a)))
+	if err != nil {
+		return err
+	}
+	if !fits {
 		return errcode.New(errcode.DeniedCode, "the subject has as many referrers as are allowed")
 	}
 	return nil

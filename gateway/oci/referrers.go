@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,26 +45,61 @@ func (p *Protocol) listReferrers(ctx context.Context, c *call) error {
 	return nil
 }
 
+// listFrame is the room, in bytes, for all of a list that is no entry.
+const listFrame = 256
+
 // referrersIndex writes descriptors as an index that any client will read: no
-// larger than the largest manifest.
+// larger than the largest manifest. What was attached here one after the other fits
+// in, since a push that would not is refused; what an imported list adds may be cut.
 func (p *Protocol) referrersIndex(found []policy.Descriptor) ([]byte, error) {
 	found = found[:min(len(found), p.limits.Referrers)]
-	size := 256
+	entries := make([]json.RawMessage, 0, len(found))
+	size := listFrame
 	for i := range found {
-		one, err := json.Marshal(found[i])
+		one, err := unescaped(found[i])
 		if err != nil {
 			return nil, err
 		}
 		if size += len(one) + 1; size > manifest.MaxSize {
-			found = found[:i]
 			break
 		}
+		entries = append(entries, one)
 	}
-	return json.Marshal(struct {
-		SchemaVersion int                 `json:"schemaVersion"`
-		MediaType     string              `json:"mediaType"`
-		Manifests     []policy.Descriptor `json:"manifests"`
-	}{2, manifest.OCIIndex, found})
+	return unescaped(struct {
+		SchemaVersion int               `json:"schemaVersion"`
+		MediaType     string            `json:"mediaType"`
+		Manifests     []json.RawMessage `json:"manifests"`
+	}{2, manifest.OCIIndex, entries})
+}
+
+// fits reports whether one list has room for all the descriptors.
+func (p *Protocol) fits(all []policy.Descriptor) (bool, error) {
+	if len(all) > p.limits.Referrers {
+		return false, nil
+	}
+	size := listFrame
+	for i := range all {
+		one, err := unescaped(all[i])
+		if err != nil {
+			return false, err
+		}
+		if size += len(one) + 1; size > manifest.MaxSize {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// unescaped writes JSON as short as it was: the escapes for pages of HTML would make
+// an annotation six times as long as its manifest has it.
+func unescaped(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // referrers are those of the digest by whatever algorithm it is named, and those
