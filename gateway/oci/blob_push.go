@@ -41,20 +41,28 @@ func (p *Protocol) startUpload(ctx context.Context, c *call) error {
 	if want == "" || size == 0 && want != want.Algorithm().FromBytes(nil) {
 		return p.openSession(ctx, c)
 	}
-	id, err := p.engine.StartUpload(ctx, c.repo)
+	id, err := p.begin(ctx, c)
 	if err != nil {
 		return err
 	}
-	if _, err := p.receive(ctx, c, id, chunk{start: 0, length: size}); err != nil {
-		p.abandon(ctx, c, id)
-		return err
+	_, err = p.receive(ctx, c, id, chunk{start: 0, length: size})
+	if err == nil {
+		err = p.commit(ctx, c, id, want)
 	}
-	return p.commit(ctx, c, id, want)
+	if err != nil {
+		p.abandon(ctx, c, id) // the client was not told of it and cannot go on with it
+	}
+	return err
+}
+
+// begin starts an upload, which counts as the caller's until it ends.
+func (p *Protocol) begin(ctx context.Context, c *call) (string, error) {
+	return p.uploads.begin(c.owner(), func() (string, error) { return p.engine.StartUpload(ctx, c.repo) })
 }
 
 // openSession begins an upload that the client goes on with.
 func (p *Protocol) openSession(ctx context.Context, c *call) error {
-	id, err := p.engine.StartUpload(ctx, c.repo)
+	id, err := p.begin(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -151,7 +159,9 @@ func (p *Protocol) cancelUpload(ctx context.Context, c *call) error {
 	if err := p.decide(ctx, c, req, nil); err != nil {
 		return err
 	}
-	if err := p.engine.CancelUpload(ctx, c.repo, c.route.Upload); err != nil {
+	err := p.engine.CancelUpload(ctx, c.repo, c.route.Upload)
+	p.uploads.ended(c.owner(), c.route.Upload, err)
+	if err != nil {
 		return uploadFailure(err)
 	}
 	c.done(http.StatusNoContent)
@@ -221,6 +231,7 @@ func (p *Protocol) receive(ctx context.Context, c *call, id string, at chunk) (i
 	}
 	size, err := p.engine.AppendUpload(ctx, c.repo, id, at.start, body)
 	if err != nil {
+		p.uploads.ended(c.owner(), id, err)
 		if live.late {
 			return size, tooLate(err)
 		}
@@ -234,6 +245,7 @@ func (p *Protocol) receive(ctx context.Context, c *call, id string, at chunk) (i
 		p.abandon(ctx, c, id)
 		return size, tooLarge
 	}
+	p.uploads.fed(c.owner(), id)
 	return size, nil
 }
 
@@ -242,6 +254,7 @@ func (p *Protocol) receive(ctx context.Context, c *call, id string, at chunk) (i
 func (p *Protocol) commit(ctx context.Context, c *call, id string, want digest.Digest) error {
 	ctx = context.WithoutCancel(ctx)
 	canonical, size, err := p.engine.CommitUpload(ctx, c.repo, id, want)
+	p.uploads.ended(c.owner(), id, err)
 	if err != nil {
 		return uploadFailure(err)
 	}
@@ -266,7 +279,9 @@ func (c *call) created(location string, d digest.Digest) {
 
 // abandon removes an upload that nobody may go on with.
 func (p *Protocol) abandon(ctx context.Context, c *call, id string) {
-	if err := p.engine.CancelUpload(context.WithoutCancel(ctx), c.repo, id); err != nil && !errors.Is(err, policy.ErrNotFound) {
+	err := p.engine.CancelUpload(context.WithoutCancel(ctx), c.repo, id)
+	p.uploads.ended(c.owner(), id, err)
+	if err != nil && !errors.Is(err, policy.ErrNotFound) {
 		p.log.WarnContext(ctx, "an upload was left behind", "repository", c.repo.String(), "upload", id, "error", err)
 	}
 }

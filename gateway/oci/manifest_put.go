@@ -98,11 +98,11 @@ func (p *Protocol) readPush(c *call) (*push, error) {
 		}
 	}
 	tooLarge := errcode.New(errcode.TooLarge, "the manifest is larger than 4 MiB")
-	if c.r.ContentLength > manifest.MaxSize {
+	if c.r.ContentLength > p.limits.Manifest {
 		return nil, tooLarge
 	}
 	live := p.lively(c)
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, live, manifest.MaxSize))
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, live, p.limits.Manifest))
 	if err != nil {
 		if live.late {
 			return nil, tooLate(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bondgate/bondgate/gateway/authn"
 	"github.com/bondgate/bondgate/gateway/errcode"
+	"github.com/bondgate/bondgate/gateway/oci/manifest"
 	"github.com/bondgate/bondgate/gateway/ociroute"
 	"github.com/bondgate/bondgate/policy"
 )
@@ -30,6 +31,12 @@ type Limits struct {
 	// ManifestTags is how many tags one manifest may carry, and Parents how many
 	// indexes may list it; 1,000. All of them are in every decision about it.
 	ManifestTags, Parents int
+	// Manifest is the largest manifest in bytes; 4 MiB, and never more.
+	Manifest int64
+	// Uploads is how many uploads a principal may have open, 500, and UploadExpiry
+	// when storage removes one that got nothing more, 24 hours.
+	Uploads      int
+	UploadExpiry time.Duration
 	// Idle is how long a client that pushes may send nothing; 2 minutes.
 	Idle time.Duration
 	// Bodies is how many bytes of manifests are kept in memory; 32 MiB.
@@ -44,12 +51,15 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	l.Blob = orDefault(l.Blob, 1<<40)
-	l.Page = orDefault(l.Page, 1000)
 	l.MaxPage = orDefault(l.MaxPage, 10_000)
+	l.Page = min(orDefault(l.Page, 1000), l.MaxPage)
 	l.Referrers = orDefault(l.Referrers, 1000)
 	l.Tags = orDefault(l.Tags, 100)
 	l.ManifestTags = orDefault(l.ManifestTags, 1000)
 	l.Parents = orDefault(l.Parents, 1000)
+	l.Manifest = min(orDefault(l.Manifest, manifest.MaxSize), manifest.MaxSize)
+	l.Uploads = orDefault(l.Uploads, 500)
+	l.UploadExpiry = orDefault(l.UploadExpiry, 24*time.Hour)
 	l.Idle = orDefault(l.Idle, 2*time.Minute)
 	l.Bodies = orDefault(l.Bodies, 32<<20)
 	l.Recent = orDefault(l.Recent, 20_000)
@@ -92,6 +102,7 @@ type Protocol struct {
 	projects ProjectMaker
 	limits   Limits
 	sessions sessions
+	uploads  *tally
 	bodies   *bodies
 	recent   *recent
 	locks    *locks
@@ -122,6 +133,7 @@ func New(cfg Config) (*Protocol, error) {
 	if p.now == nil {
 		p.now = time.Now
 	}
+	p.uploads = newTally(limits.Uploads, limits.UploadExpiry, p.now)
 	return p, nil
 }
 
