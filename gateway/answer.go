@@ -3,6 +3,7 @@ package gateway
 import (
 	"io"
 	"net/http"
+	"time"
 )
 
 // answer remembers how a request was answered. It hides nothing of the
@@ -15,6 +16,18 @@ type answer struct {
 	written int64
 	// broken says that the header is out and the body will not be whole.
 	broken bool
+	// stalled is how long the client may take nothing of one of several streams; 0
+	// where the connection is watched over.
+	stalled time.Duration
+	until   time.Time
+}
+
+// patiently renews the time that the client has, well before it is over.
+func (a *answer) patiently() {
+	if now := time.Now(); a.until.Sub(now) < a.stalled/2 {
+		a.until = now.Add(a.stalled)
+		_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(a.until) // a writer without has none to keep
+	}
 }
 
 // Unwrap is for [http.ResponseController].
@@ -29,6 +42,9 @@ func (a *answer) WriteHeader(status int) {
 
 func (a *answer) Write(p []byte) (int, error) {
 	a.begin()
+	if a.stalled > 0 {
+		a.patiently()
+	}
 	n, err := a.ResponseWriter.Write(p)
 	a.written += int64(n)
 	return n, err
@@ -38,15 +54,11 @@ func (a *answer) Write(p []byte) (int, error) {
 // the kernel.
 func (a *answer) ReadFrom(src io.Reader) (int64, error) {
 	a.begin()
-	var (
-		n   int64
-		err error
-	)
-	if below, ok := a.ResponseWriter.(io.ReaderFrom); ok {
-		n, err = below.ReadFrom(src)
-	} else {
-		n, err = io.Copy(onlyWriter{a.ResponseWriter}, src)
+	below, ok := a.ResponseWriter.(io.ReaderFrom)
+	if !ok {
+		return io.Copy(onlyWriter{a}, src)
 	}
+	n, err := below.ReadFrom(src)
 	a.written += n
 	return n, err
 }

@@ -71,6 +71,10 @@ type Config struct {
 	// Patience is how long the body of a request that is no push may take; a
 	// minute when zero.
 	Patience time.Duration
+	// Stalled is how long a client may take nothing of an answer on one of several
+	// streams of a connection; two minutes when zero. Where a connection has one
+	// answer at a time the connection's own limit does.
+	Stalled time.Duration
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
 }
@@ -100,6 +104,7 @@ func (c *Config) complete() error {
 	if c.Patience <= 0 {
 		c.Patience = time.Minute
 	}
+	c.Stalled = orDefault(c.Stalled, 2*time.Minute)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -151,6 +156,8 @@ type visit struct {
 	// label is what the metrics call it: an action, or a part of the site.
 	label string
 	route ociroute.Route
+	// body is what has to come in time; nil for a push, and where there is none.
+	body *patient
 	// caller is for the log; empty until it is known.
 	caller policy.Principal
 }
@@ -173,6 +180,9 @@ func (v *visit) from() authn.Caller {
 func (e *Edge) serve(w http.ResponseWriter, r *http.Request, operator bool) {
 	v := &visit{start: e.cfg.Now(), id: newRequestID(), ip: clientIP(r, e.cfg.TrustedProxies), operator: operator, label: labelOther}
 	a := &answer{ResponseWriter: w}
+	if r.ProtoMajor > 1 {
+		a.stalled = e.cfg.Stalled
+	}
 	h := w.Header()
 	h["X-Request-Id"] = []string{v.id}
 	h["X-Content-Type-Options"] = nosniff
@@ -209,7 +219,7 @@ func (e *Edge) dispatch(a *answer, r *http.Request, v *visit) error {
 	if !v.operator && (path == "/v2" || strings.HasPrefix(path, "/v2/")) {
 		return e.registry(a, r, v)
 	}
-	bounded(a, r, e.cfg.Patience)
+	v.body = bounded(a, r, e.cfg.Patience)
 	e.site.ServeHTTP(a, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
 	return nil
 }

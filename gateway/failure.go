@@ -29,6 +29,9 @@ func started(w http.ResponseWriter) bool {
 // the client's fault.
 func (e *Edge) fail(w http.ResponseWriter, r *http.Request, v *visit, err error) {
 	answer := errcode.From(err)
+	if v.body != nil && v.body.late {
+		answer = errLate // whatever was made of the half that came
+	}
 	if answer.Status >= http.StatusInternalServerError {
 		e.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("request_id", v.id),
 			slog.String("action", v.label), slog.Int("status", answer.Status), slog.String("error", errcode.Line(err.Error(), 2000)))

@@ -38,8 +38,8 @@ func TestABodyComesInTime(t *testing.T) {
 	srv := httptest.NewServer(h.edge)
 	defer srv.Close()
 	for _, c := range []struct{ name, path, body, status string }{
-		{"a form that never comes", "/token", "", " 400"},
-		{"half a call", "/api/v1/users", "12345", " 400"},
+		{"a form that never comes", "/token", "", " 408"},
+		{"half a call", "/api/v1/users", "12345", " 408"},
 		{"a form that is there", "/token", "1234567890", " 200"},
 		{"a call that takes its time", "/api/v1/reindex", "1234567890", " 200"},
 	} {

@@ -14,13 +14,36 @@ import (
 	"github.com/bondgate/bondgate/policy"
 )
 
-// Limits of a connection. There is none on the time of a whole request: layers
-// are as large as they are.
-const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
-)
+// ConnectionLimits bound what a connection may cost. There is none on the time of
+// a whole request: layers are as large as they are. A zero field is its default.
+type ConnectionLimits struct {
+	// HeaderTime is how long the header of a request may take, 10 s, and
+	// HeaderBytes how large it may be, 64 KiB.
+	HeaderTime  time.Duration
+	HeaderBytes int
+	// Idle is how long a connection may wait for its next request; 2 minutes.
+	Idle time.Duration
+	// Stalled is how long the other end may take nothing of what is sent; 2 minutes.
+	Stalled time.Duration
+	// Connections is how many are open at a time; 10,000.
+	Connections int
+}
+
+func (l ConnectionLimits) withDefaults() ConnectionLimits {
+	l.HeaderTime = orDefault(l.HeaderTime, 10*time.Second)
+	l.HeaderBytes = orDefault(l.HeaderBytes, 64<<10)
+	l.Idle = orDefault(l.Idle, 2*time.Minute)
+	l.Stalled = orDefault(l.Stalled, 2*time.Minute)
+	l.Connections = orDefault(l.Connections, 10_000)
+	return l
+}
+
+func orDefault[N int | time.Duration](n, def N) N {
+	if n <= 0 {
+		return def
+	}
+	return n
+}
 
 // ServerConfig is what a [Server] needs.
 type ServerConfig struct {
@@ -32,6 +55,7 @@ type ServerConfig struct {
 	// BehindTLSProxy says that a proxy ends TLS in front of this server and that
 	// the way between them is private.
 	BehindTLSProxy bool
+	Limits         ConnectionLimits
 	Log            *slog.Logger
 }
 
@@ -59,7 +83,9 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 			return nil, errPlain(cfg.Address)
 		}
 	}
-	s := &Server{cfg: cfg, http: newHTTP(cfg.Handler, cfg.Log)}
+	cfg.Limits = cfg.Limits.withDefaults()
+	s := &Server{cfg: cfg, http: newHTTP(cfg.Handler, cfg.Limits, cfg.Log)}
+	s.http.ConnState = watch
 	s.http.Protocols = new(http.Protocols)
 	s.http.Protocols.SetHTTP1(true)
 	if cfg.TLS != nil {
@@ -70,18 +96,19 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	return s, nil
 }
 
-// NewSocketServer is a server with the same limits for a listener that somebody
-// else made, such as the socket in the data folder.
+// NewSocketServer is a server with the default limits for a listener that somebody
+// else made, such as the socket in the data folder. It counts no connections: who
+// opens them may do everything anyway.
 func NewSocketServer(l net.Listener, h http.Handler, log *slog.Logger) *Server {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Server{http: newHTTP(h, log), listener: l}
+	return &Server{http: newHTTP(h, ConnectionLimits{}.withDefaults(), log), listener: l}
 }
 
-func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
+func newHTTP(h http.Handler, limits ConnectionLimits, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		Handler: h, ReadHeaderTimeout: limits.HeaderTime, IdleTimeout: limits.Idle, MaxHeaderBytes: limits.HeaderBytes,
 		// "OPTIONS *" is a request like any other.
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -107,7 +134,7 @@ func (s *Server) Listen(ctx context.Context) (net.Addr, error) {
 	if tcp, ok := l.Addr().(*net.TCPAddr); s.cfg.TLS == nil && !s.cfg.BehindTLSProxy && (!ok || !tcp.IP.IsLoopback()) {
 		return nil, errors.Join(errPlain(l.Addr().String()), l.Close())
 	}
-	s.listener = l
+	s.listener = newCrowd(l, s.cfg.Limits, s.cfg.TLS == nil)
 	return l.Addr(), nil
 }
 

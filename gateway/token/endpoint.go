@@ -30,11 +30,14 @@ type Passwords interface {
 	Password(ctx context.Context, workspace, name, password string) (policy.Principal, error)
 }
 
-// EndpointConfig is what an [Endpoint] needs; all of it but Auto.
+// EndpointConfig is what an [Endpoint] needs; all of it but Scopes and Auto.
 type EndpointConfig struct {
 	Service *Service
 	Authn   Passwords
 	Gate    Gate
+	// Scopes is how many scopes one request may ask for; [MaxScopes] when zero,
+	// and never more.
+	Scopes int
 	// Auto is the operator's setting of whose push makes a project, for the rules;
 	// empty when nobody's does.
 	Auto string
@@ -46,6 +49,7 @@ type Endpoint struct {
 	authn   Passwords
 	gate    Gate
 	auto    string
+	scopes  int
 }
 
 // NewEndpoint checks cfg and makes the endpoint.
@@ -53,7 +57,10 @@ func NewEndpoint(cfg EndpointConfig) (*Endpoint, error) {
 	if cfg.Service == nil || cfg.Authn == nil || cfg.Gate == nil {
 		return nil, fmt.Errorf("token: the endpoint needs a service, an authenticator and a gate: %w", policy.ErrInvalid)
 	}
-	return &Endpoint{service: cfg.Service, authn: cfg.Authn, gate: cfg.Gate, auto: cfg.Auto}, nil
+	if cfg.Scopes <= 0 || cfg.Scopes > MaxScopes {
+		cfg.Scopes = MaxScopes
+	}
+	return &Endpoint{service: cfg.Service, authn: cfg.Authn, gate: cfg.Gate, auto: cfg.Auto, scopes: cfg.Scopes}, nil
 }
 
 // ask is one token request, whichever way it came.
@@ -164,7 +171,11 @@ func (e *Endpoint) common(values url.Values, host string) ([]policy.Scope, error
 			return nil, errcode.New(errcode.BadRequest, "this endpoint issues tokens for another service")
 		}
 	}
-	return ParseScopes(values["scope"])
+	scopes, err := ParseScopes(values["scope"])
+	if err == nil && len(scopes) > e.scopes {
+		return nil, fmt.Errorf("token: %d scopes, %d are allowed: %w", len(scopes), e.scopes, policy.ErrTooLarge)
+	}
+	return scopes, err
 }
 
 // reply is what clients read; token and access_token are the same, since some
