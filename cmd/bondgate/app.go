@@ -155,7 +155,9 @@ func (a *App) openGateway(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	endpoint, err := token.NewEndpoint(token.EndpointConfig{Service: a.tokens, Authn: who, Gate: a.gate, Auto: a.cfg.Projects.AutoCreate})
+	endpoint, err := token.NewEndpoint(token.EndpointConfig{
+		Service: a.tokens, Authn: who, Gate: a.gate, Auto: a.cfg.Projects.AutoCreate, Scopes: a.cfg.Limits.Scopes,
+	})
 	if err != nil {
 		return err
 	}
@@ -174,6 +176,7 @@ func (a *App) openGateway(ctx context.Context) error {
 	edge, err := gateway.New(gateway.Config{
 		Authn: who, Gate: a.gate, Protocol: images, Token: endpoint, Keys: a.tokens, API: management,
 		Parts: a.parts, Metrics: a.metrics, Log: a.log,
+		Patience: time.Duration(a.cfg.Limits.BodyTime), Stalled: time.Duration(a.cfg.Limits.WriteIdle),
 		BehindTLSProxy: a.cfg.BehindTLSProxy, TrustedProxies: prefixes(a.cfg.TrustedProxies),
 	})
 	if err != nil {
@@ -200,6 +203,9 @@ func (a *App) protocol(ctx context.Context) (gateway.Handler, error) {
 		Limits: oci.Limits{
 			Blob: a.cfg.Limits.BlobBytes, ChunkMin: a.cfg.Limits.ChunkBytes,
 			Referrers: a.cfg.Limits.Referrers, Bodies: a.cfg.Limits.ManifestCacheBytes,
+			Manifest: a.cfg.Limits.ManifestBytes, ManifestTags: a.cfg.Limits.ManifestTags, MaxPage: a.cfg.Limits.Page,
+			Uploads: a.cfg.Limits.Uploads, UploadExpiry: time.Duration(a.cfg.Limits.UploadExpiry),
+			Idle: time.Duration(a.cfg.Limits.BodyIdle),
 		},
 	})
 	if err != nil {

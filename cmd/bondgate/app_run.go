@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/bondgate/bondgate/gateway"
 	"github.com/bondgate/bondgate/gateway/api"
@@ -17,11 +18,8 @@ import (
 	"github.com/bondgate/bondgate/storage/registry"
 )
 
-// Uploads that nobody fed for uploadAge are removed, looked for once in purgeEvery.
-const (
-	uploadAge  = 7 * 24 * time.Hour
-	purgeEvery = time.Hour
-)
+// purgeEvery is how long it takes at most until an upload that expired is removed.
+const purgeEvery = time.Hour
 
 // site is what the servers serve: the network, and the operator's socket.
 type site interface {
@@ -33,6 +31,7 @@ type site interface {
 func (a *App) listen(ctx context.Context, edge site) error {
 	cfg := gateway.ServerConfig{
 		Address: a.cfg.Listen, Handler: edge, BehindTLSProxy: a.cfg.BehindTLSProxy, Log: a.log,
+		Limits: a.connectionLimits(),
 	}
 	if a.cfg.TLS.CertFile != "" {
 		cert, err := loadCertificate(a.cfg.TLS, a.log)
@@ -61,6 +60,23 @@ func (a *App) listen(ctx context.Context, edge site) error {
 		return err
 	})
 	return nil
+}
+
+// connectionLimits are those of the configuration, as far as the system goes
+// along: a pull needs a file for the connection and one for the blob.
+func (a *App) connectionLimits() gateway.ConnectionLimits {
+	l := a.cfg.Limits
+	limits := gateway.ConnectionLimits{
+		HeaderTime: time.Duration(l.HeaderTime), HeaderBytes: l.HeaderBytes, Idle: time.Duration(l.Idle),
+		Stalled: time.Duration(l.WriteIdle), Connections: l.Connections,
+	}
+	var files unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil && files.Cur/2 < uint64(limits.Connections) {
+		limits.Connections = int(files.Cur / 2)
+		a.log.Warn("the system lets this process open few files: fewer connections are served at a time",
+			"files", files.Cur, "connections", limits.Connections)
+	}
+	return limits
 }
 
 func (a *App) firstStart(ctx context.Context) error {
@@ -118,8 +134,9 @@ func (a *App) maintain(ctx context.Context) {
 	tell(repairTagLinks(ctx, a.engine, a.store, a.writes, a.log))
 	// Compiling the policy leaves more behind than serving needs.
 	debug.FreeOSMemory()
+	expiry := time.Duration(a.cfg.Limits.UploadExpiry)
 	for {
-		n, err := a.engine.PurgeUploads(ctx, time.Now().Add(-uploadAge))
+		n, err := a.engine.PurgeUploads(ctx, time.Now().Add(-expiry))
 		tell(err)
 		if n > 0 {
 			a.log.Info("removed uploads that nobody continued", "uploads", n)
@@ -127,7 +144,7 @@ func (a *App) maintain(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(purgeEvery):
+		case <-time.After(min(purgeEvery, expiry/4)):
 		}
 	}
 }

@@ -72,15 +72,6 @@ type ProjectsConfig struct {
 	AutoCreate string `yaml:"auto_create,omitempty" json:"auto_create,omitempty" jsonschema:"description=Whose first push into a project that does not exist creates it (private): admins or writers or off.,enum=admins,enum=writers,enum=off,default=admins"`
 }
 
-// LimitsConfig bounds what clients may send and what is held for them. Sizes are bytes.
-type LimitsConfig struct {
-	BlobBytes          int64    `yaml:"blob_bytes,omitempty" json:"blob_bytes,omitempty" jsonschema:"description=Largest blob in bytes.,minimum=1048576,default=1099511627776"`
-	ChunkBytes         int64    `yaml:"chunk_bytes,omitempty" json:"chunk_bytes,omitempty" jsonschema:"description=Smallest chunk in bytes that clients of chunked uploads are asked to send. 0 asks for none.,minimum=0"`
-	Referrers          int      `yaml:"referrers,omitempty" json:"referrers,omitempty" jsonschema:"description=Manifests that may refer to one subject.,minimum=1,default=1000"`
-	ManifestCacheBytes int64    `yaml:"manifest_cache_bytes,omitempty" json:"manifest_cache_bytes,omitempty" jsonschema:"description=Memory for bodies of manifests in bytes.,minimum=1048576,default=33554432"`
-	DrainTimeout       Duration `yaml:"drain_timeout,omitempty" json:"drain_timeout,omitempty" jsonschema:"description=How long a stop waits for running requests.,default=20s"`
-}
-
 // LogConfig sets the server's own log.
 type LogConfig struct {
 	Level  string `yaml:"level,omitempty" json:"level,omitempty" jsonschema:"description=Least level that is written.,enum=debug,enum=info,enum=warn,enum=error,default=info"`
@@ -127,17 +118,7 @@ func (c *Config) complete() {
 	dur(&c.Tokens.TTL, 5*time.Minute)
 	dur(&c.Tokens.Rotate, 30*24*time.Hour)
 	def(&c.Projects.AutoCreate, autoAdmins)
-	num := func(n *int64, v int64) {
-		if *n == 0 {
-			*n = v
-		}
-	}
-	num(&c.Limits.BlobBytes, 1<<40)
-	num(&c.Limits.ManifestCacheBytes, 32<<20)
-	if c.Limits.Referrers == 0 {
-		c.Limits.Referrers = 1000
-	}
-	dur(&c.Limits.DrainTimeout, 20*time.Second)
+	c.Limits.complete()
 	if c.HeadDenial == 0 {
 		c.HeadDenial = 403
 	}
@@ -211,11 +192,7 @@ func (c *Config) validate() []problem {
 			bad(path, "%d is less than %d", v, low)
 		}
 	}
-	atLeast("limits.blob_bytes", c.Limits.BlobBytes, 1<<20)
-	atLeast("limits.chunk_bytes", c.Limits.ChunkBytes, 0)
-	atLeast("limits.referrers", int64(c.Limits.Referrers), 1)
-	atLeast("limits.manifest_cache_bytes", c.Limits.ManifestCacheBytes, 1<<20)
-	between("limits.drain_timeout", c.Limits.DrainTimeout, time.Second, 10*time.Minute)
+	all = append(all, c.Limits.validate()...)
 	if c.HeadDenial != 403 && c.HeadDenial != 405 {
 		bad("head_denial", "%d is neither 403 nor 405", c.HeadDenial)
 	}
