@@ -27,6 +27,9 @@ type FolderConfig struct {
 	OnReload func(Status)
 	// Poll is how often the folder is looked at besides being watched; 500 ms.
 	Poll time.Duration
+	// Settle is how long a folder must have been the same before it is read;
+	// 40 ms. Editors and deployments write in several steps.
+	Settle time.Duration
 }
 
 // Status is what is in force, and what is wrong with the folder since.
@@ -51,6 +54,10 @@ type Folder struct {
 	// Of the watching goroutine only.
 	seen     string
 	rejected string
+	// last is how the folder was when it was last looked at in an edit, and since
+	// when that edit goes on; zero when there is none.
+	last  string
+	since time.Time
 }
 
 // loaded is one revision in force with the status to tell of it.
@@ -62,10 +69,11 @@ type loaded struct {
 var _ policy.Bundles = (*Folder)(nil)
 
 const (
-	defaultPoll = 500 * time.Millisecond
-	// settle is how long a folder must be quiet before it is read: editors write
-	// in several steps.
-	settle = 40 * time.Millisecond
+	defaultPoll   = 500 * time.Millisecond
+	defaultSettle = 40 * time.Millisecond
+	// maxUnsettled is how long a folder that never rests is waited for: what is
+	// there then is read rather than nothing ever again.
+	maxUnsettled = 10 * time.Second
 	// rereadEvery is every how many polls the contents are read although no size
 	// and no date changed.
 	rereadEvery = 20
@@ -77,6 +85,9 @@ const (
 func NewFolder(ctx context.Context, cfg FolderConfig) (*Folder, error) {
 	if cfg.Poll <= 0 {
 		cfg.Poll = defaultPoll
+	}
+	if cfg.Settle <= 0 {
+		cfg.Settle = defaultSettle
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -154,18 +165,46 @@ func (f *Folder) watch(ctx context.Context) {
 				events = nil
 				continue
 			}
-			quiet.Reset(settle)
+			if f.since.IsZero() {
+				f.since = time.Now()
+				quiet.Reset(f.cfg.Settle)
+			}
 			continue
 		case <-quiet.C:
+			if !f.settled() {
+				quiet.Reset(f.cfg.Settle)
+				continue
+			}
 			f.look(ctx, true)
 		case <-poll.C:
 			polls++
+			if !f.since.IsZero() {
+				continue
+			}
+			// A file system that tells nobody of its changes is seen to change here.
+			if now, err := fingerprint(f.cfg.Dir); err == nil && now != f.seen {
+				f.since = time.Now()
+				quiet.Reset(f.cfg.Settle)
+				continue
+			}
 			f.look(ctx, polls%rereadEvery == 0)
 		}
 		if watcher != nil {
 			f.addFolders(watcher)
 		}
 	}
+}
+
+// settled reports whether the edit is over: the folder is as it was a while ago.
+// In between it may lack a file that is there before and after.
+func (f *Folder) settled() bool {
+	now, err := fingerprint(f.cfg.Dir)
+	if err == nil && now != f.last && time.Since(f.since) < max(maxUnsettled, 10*f.cfg.Settle) {
+		f.last = now
+		return false
+	}
+	f.since, f.last = time.Time{}, ""
+	return true
 }
 
 // addFolders watches the folder and those in it; adding one twice does nothing.

@@ -200,3 +200,31 @@ func TestNoFolderIsTheShippedPolicy(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEditOfSeveralStepsIsReadWhenItIsOver(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "mine.rego", rule("mine"))
+	f, err := bundle.NewFolder(t.Context(), bundle.FolderConfig{Dir: dir, Poll: 5 * time.Millisecond, Settle: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	// The rule is away for a moment: between the two steps nothing denies.
+	if err := os.Remove(filepath.Join(dir, "mine.rego")); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		time.Sleep(5 * time.Millisecond)
+		if got := denied(t, f); got != "mine.no" {
+			t.Fatalf("denied by %q in the middle of an edit", got)
+		}
+	}
+	write(t, dir, "other.rego", rule("other"))
+	eventually(t, "the edit is in force", func() bool {
+		got := denied(t, f)
+		if got != "mine.no" && got != "other.no" {
+			t.Fatalf("denied by %q", got)
+		}
+		return got == "other.no"
+	})
+}

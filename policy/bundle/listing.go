@@ -5,12 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/bondgate/bondgate/policy"
 )
 
-// fingerprint tells whether sizes, dates or names in a folder changed, without
-// reading a file.
+// fingerprint tells whether sizes, dates or names in a folder changed, or a file
+// was replaced by another one, without reading any. Dates are as coarse as the
+// kernel's tick: two editions made in one differ by their files alone.
 func fingerprint(dir string) (string, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -26,7 +28,11 @@ func fingerprint(dir string) (string, error) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(&b, "%q %d %d\n", name, info.Size(), info.ModTime().UnixNano())
+		fmt.Fprintf(&b, "%q %d %d", name, info.Size(), info.ModTime().UnixNano())
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			fmt.Fprintf(&b, " %d %d", st.Dev, st.Ino)
+		}
+		b.WriteByte('\n')
 		return nil
 	})
 	if err != nil {
