@@ -245,6 +245,7 @@ var readers = []struct {
 	read func(*policy.Artifact, []byte) (reading, error)
 }{
 	{"go-containerregistry", craneReads}, {"oras-go", orasReads}, {"containerd", containerdReads},
+	{"one that tells case apart", strangely(false)}, {"one that takes the first of two", strangely(true)},
 }
 
 var (
@@ -312,8 +313,12 @@ func FuzzManifest(f *testing.F) {
 	f.Add(manifest.OCIManifest, strings.ReplaceAll(image(manifest.OCIManifest, ""), dTwo, d512))
 	f.Add(manifest.OCIIndex, strings.ReplaceAll(index(manifest.OCIIndex, ""), dOne, d512))
 	f.Add(manifest.OCIManifest, image(manifest.OCIManifest, `,"manifests":[`+child+`]`))
-	f.Add(manifest.OCIManifest, image(manifest.OCIManifest, `,"layerſ":[`+layer+`]`))
-	f.Add(manifest.OCIManifest, image(manifest.OCIManifest, `,"config":`+config))
+	f.Add(manifest.OCIManifest, image(manifest.OCIManifest, `,"layerſ":[`+config+`]`))
+	f.Add(manifest.OCIManifest, image(manifest.OCIManifest, `,"LAYERS":[]`))
+	f.Add(manifest.OCIManifest, image(manifest.OCIManifest, `,"layers":[]`))
+	f.Add(manifest.OCIManifest, image(manifest.OCIManifest, `,"config":`+layer))
+	f.Add(manifest.OCIManifest, image(manifest.OCIManifest, `,"annotations":{"a":"1","a":"2"}`))
+	f.Add(manifest.OCIManifest, strings.Replace(image(manifest.OCIManifest, ""), `"size":3`, `"size":3,"Size":4`, 1))
 	f.Add("", strings.Replace(image(manifest.OCIManifest, ""), "["+layer+"]", "null", 1))
 	f.Add("", strings.Replace(image(manifest.OCIManifest, ""), `"size":3`, `"size":3,"urls":null,"data":null,"platform":null`, 1))
 	f.Add("", image(manifest.DockerManifest, `,"subject":`+child))
