@@ -137,7 +137,9 @@ func (s *server) doEverything() {
 	ok(err)
 	s.upload("red/app", digest.SHA512.FromString("by another name"), []byte("by another name"))
 
-	ask := func(method, path, contentType string, body []byte) *http.Response { return s.send(method, path, contentType, body) }
+	ask := func(method, path, contentType string, body []byte) *http.Response {
+		return s.send(method, path, contentType, body)
+	}
 	mounted := ask(http.MethodPost, fmt.Sprintf("/v2/red/other/blobs/uploads/?mount=%s&from=red/app", layer), "", nil)
 	if mounted.StatusCode != http.StatusCreated {
 		t.Fatalf("a mount is answered %s", mounted.Status)
