@@ -188,7 +188,7 @@ func (a *App) openGateway(ctx context.Context) error {
 // protocol is the registry itself.
 func (a *App) protocol(ctx context.Context) (gateway.Handler, error) {
 	maker, err := api.NewMaker(api.MakerConfig{
-		Gate: a.gate, Directory: a.store, Projects: a.store, Members: members{a.store}, Auto: a.cfg.Projects.AutoCreate,
+		Gate: a.gate, Directory: a.store, Projects: members{a.store}, Auto: a.cfg.Projects.AutoCreate,
 	})
 	if err != nil {
 		return nil, err

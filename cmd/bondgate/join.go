@@ -78,6 +78,14 @@ func (m members) RemoveMember(ctx context.Context, workspace string, x api.Membe
 	return m.store.RemoveMember(ctx, memberOf(workspace, x))
 }
 
+func (m members) FoundProject(ctx context.Context, p policy.Project, first ...api.Member) error {
+	all := make([]metadata.Member, 0, len(first))
+	for _, x := range first {
+		all = append(all, memberOf(p.Workspace, x))
+	}
+	return m.store.FoundProject(ctx, p, all...)
+}
+
 func memberOf(workspace string, x api.Member) metadata.Member {
 	return metadata.Member{
 		Workspace: workspace, Project: x.Project, Issuer: x.Issuer, Kind: x.Kind, Name: x.Name, Role: x.Role,

@@ -241,7 +241,7 @@ func TestTheGateSeesWhatChanges(t *testing.T) {
 
 func TestAProjectIsMadeOnceForParallelPushes(t *testing.T) {
 	w := newWorld()
-	m, err := NewMaker(MakerConfig{Gate: w, Directory: w, Projects: w, Members: w, Auto: "admins"})
+	m, err := NewMaker(MakerConfig{Gate: w, Directory: w, Projects: w, Auto: "admins"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func TestAProjectIsMadeOnceForParallelPushes(t *testing.T) {
 
 func TestAProjectIsNotMade(t *testing.T) {
 	w := newWorld()
-	m, err := NewMaker(MakerConfig{Gate: w, Directory: w, Projects: w, Members: w, Auto: "admins"})
+	m, err := NewMaker(MakerConfig{Gate: w, Directory: w, Projects: w, Auto: "admins"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,22 +16,18 @@ import (
 // makeTimeout bounds the making of one project; others may wait for it.
 const makeTimeout = 10 * time.Second
 
-// ProjectCreator makes a project, or fails with [policy.ErrConflict] when it is there.
-type ProjectCreator interface {
-	CreateProject(ctx context.Context, p policy.Project) error
-}
-
-// MemberSetter gives a role.
-type MemberSetter interface {
-	SetMember(ctx context.Context, workspace string, m Member) error
+// ProjectFounder makes a project together with its first members, or fails with
+// [policy.ErrConflict] when it is there. It is one step: a second upload of the
+// same push must not meet the project without its member.
+type ProjectFounder interface {
+	FoundProject(ctx context.Context, p policy.Project, members ...Member) error
 }
 
 // MakerConfig is what a Maker is made of; all of it is required.
 type MakerConfig struct {
 	Gate      Gate
 	Directory policy.Directory
-	Projects  ProjectCreator
-	Members   MemberSetter
+	Projects  ProjectFounder
 	// Auto is the operator's setting: whose pushes may make a project ("admins",
 	// "writers", "off"). The rules read it.
 	Auto string
@@ -45,7 +41,7 @@ type Maker struct {
 
 // NewMaker makes a Maker, or says what is missing.
 func NewMaker(cfg MakerConfig) (*Maker, error) {
-	if cfg.Gate == nil || cfg.Directory == nil || cfg.Projects == nil || cfg.Members == nil || cfg.Auto == "" {
+	if cfg.Gate == nil || cfg.Directory == nil || cfg.Projects == nil || cfg.Auto == "" {
 		return nil, fmt.Errorf("make a maker of projects: a part is missing: %w", policy.ErrInvalid)
 	}
 	return &Maker{cfg: cfg}, nil
@@ -108,27 +104,21 @@ func (m *Maker) make(ctx context.Context, c authn.Caller, workspace, name string
 		unknown := errcode.New(errcode.NameUnknown, "the project does not exist: "+p.Name)
 		return errcode.Denied(d, unknown).Because(fmt.Errorf("project %s: %w", p.Name, policy.ErrNotFound))
 	}
-	err = m.cfg.Projects.CreateProject(ctx, p)
+	err = m.cfg.Projects.FoundProject(ctx, p, m.founders(c.Principal, p)...)
 	if errors.Is(err, policy.ErrConflict) {
 		return nil // another replica was first, or another caller whose project it is
 	}
 	if err != nil {
 		return fmt.Errorf("make project %s: %w", p.Name, err)
 	}
-	return m.hand(ctx, c.Principal, p)
+	return nil
 }
 
-// hand gives a project to the one whose push made it, where others than
-// administrators may: it would be of no use to them without a role.
-func (m *Maker) hand(ctx context.Context, who policy.Principal, p policy.Project) error {
+// founders are those to whom a project belongs that their push made, where others
+// than administrators may make one: it would be of no use to them without a role.
+func (m *Maker) founders(who policy.Principal, p policy.Project) []Member {
 	if m.cfg.Auto != "writers" || who.Kind != policy.KindUser {
 		return nil
 	}
-	err := m.cfg.Members.SetMember(ctx, p.Workspace, Member{
-		Project: p.Name, Issuer: who.Issuer, Kind: memberUser, Name: who.ID, Role: Roles()[0],
-	})
-	if err != nil {
-		return fmt.Errorf("give project %s to %s: %w", p.Name, who.ID, err)
-	}
-	return nil
+	return []Member{{Project: p.Name, Issuer: who.Issuer, Kind: memberUser, Name: who.ID, Role: Roles()[0]}}
 }

@@ -126,6 +126,18 @@ func (w *world) CreateProject(_ context.Context, p policy.Project) error {
 	return nil
 }
 
+func (w *world) FoundProject(ctx context.Context, p policy.Project, members ...Member) error {
+	if err := w.CreateProject(ctx, p); err != nil {
+		return err
+	}
+	for _, m := range members {
+		if err := w.SetMember(ctx, p.Workspace, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (w *world) UpdateProject(_ context.Context, p policy.Project) error {
 	w.projects[p.Name] = p
 	return nil

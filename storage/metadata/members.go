@@ -42,30 +42,34 @@ func (m Member) withDefaults() Member {
 // is policy.ErrNotFound. An empty issuer is the local one, an empty kind a user.
 func (s *Store) SetMember(ctx context.Context, m Member) error {
 	m = m.withDefaults()
+	err := s.changeProject(ctx, m.Workspace, m.Project, func(ctx context.Context, tx querier) error {
+		if err := exists(ctx, tx, "project", "SELECT 1 FROM projects WHERE workspace = $1 AND name = $2",
+			m.Workspace, m.Project); err != nil {
+			return err
+		}
+		return setMember(ctx, tx, m)
+	})
+	return wrap(err, "set member %q of project %q", m.Name, m.Project)
+}
+
+func setMember(ctx context.Context, tx querier, m Member) error {
 	if _, ok := memberRole(m.Role); !ok {
 		return fmt.Errorf("metadata: role %q of a member is none of %v: %w", m.Role, roleNames[1:], policy.ErrInvalid)
 	}
 	if m.Name == "" || (m.Kind != MemberUser && m.Kind != MemberGroup) {
 		return fmt.Errorf("metadata: a member is a user or a group with a name: %w", policy.ErrInvalid)
 	}
-	err := s.changeProject(ctx, m.Workspace, m.Project, func(ctx context.Context, tx querier) error {
-		if err := exists(ctx, tx, "project", "SELECT 1 FROM projects WHERE workspace = $1 AND name = $2",
-			m.Workspace, m.Project); err != nil {
+	if m.Issuer == policy.LocalIssuer && m.Kind == MemberUser {
+		if err := exists(ctx, tx, "user", "SELECT 1 FROM users WHERE workspace = $1 AND name = $2",
+			m.Workspace, m.Name); err != nil {
 			return err
 		}
-		if m.Issuer == policy.LocalIssuer && m.Kind == MemberUser {
-			if err := exists(ctx, tx, "user", "SELECT 1 FROM users WHERE workspace = $1 AND name = $2",
-				m.Workspace, m.Name); err != nil {
-				return err
-			}
-		}
-		_, err := tx.exec(ctx, `INSERT INTO members (workspace, project, issuer, kind, name, role)
-			VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (workspace, project, issuer, kind, name) DO UPDATE SET role = excluded.role`,
-			m.Workspace, m.Project, m.Issuer, m.Kind, m.Name, m.Role)
-		return err
-	})
-	return wrap(err, "set member %q of project %q", m.Name, m.Project)
+	}
+	_, err := tx.exec(ctx, `INSERT INTO members (workspace, project, issuer, kind, name, role)
+		VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (workspace, project, issuer, kind, name) DO UPDATE SET role = excluded.role`,
+		m.Workspace, m.Project, m.Issuer, m.Kind, m.Name, m.Role)
+	return err
 }
 
 // exists fails with policy.ErrNotFound, and says what was not found, when the

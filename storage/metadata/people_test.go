@@ -97,6 +97,15 @@ func lastAdmins(t *testing.T, open func() *Store) {
 
 func members(t *testing.T, open func() *Store) {
 	s, ctx := open(), t.Context()
+	// A project and its founder come together or not at all.
+	founder := Member{Name: "founder", Role: "projectAdmin"}
+	is(t, s.FoundProject(ctx, policy.Project{Name: "founded"}, founder), policy.ErrNotFound)
+	_, err := s.Project(ctx, "", "founded")
+	is(t, err, policy.ErrNotFound)
+	must(t, s.CreateUser(ctx, User{Name: "founder"}, ""))
+	must(t, s.FoundProject(ctx, policy.Project{Name: "founded"}, founder))
+	same(t, rolesOf(t, s, local("founder"), "founded"), "[projectAdmin] false")
+
 	must(t, s.CreateProject(ctx, policy.Project{Name: "payments"}))
 	must(t, s.CreateUser(ctx, User{Name: "alice"}, ""))
 	alice := Member{Project: "payments", Name: "alice", Role: "developer"}

@@ -14,6 +14,14 @@ import (
 // CreateProject adds a project. A name that is taken is policy.ErrConflict, so
 // that of several creators at once exactly one succeeds.
 func (s *Store) CreateProject(ctx context.Context, p policy.Project) error {
+	return s.FoundProject(ctx, p)
+}
+
+// FoundProject makes a project together with its first members: nobody sees the
+// one without the others, neither a second upload of the same push nor a server
+// that is started after a crash. The members' project is this one. It fails as
+// CreateProject and SetMember do.
+func (s *Store) FoundProject(ctx context.Context, p policy.Project, members ...Member) error {
 	p.Workspace = workspaceOf(p.Workspace)
 	if p.Name == "" || strings.Contains(p.Name, "/") {
 		return fmt.Errorf("metadata: a project needs a name without a slash: %w", policy.ErrInvalid)
@@ -26,7 +34,16 @@ func (s *Store) CreateProject(ctx context.Context, p policy.Project) error {
 		_, err := tx.exec(ctx, `INSERT INTO projects (workspace, name, public, owner, labels, packs, created)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 			p.Workspace, p.Name, p.Public, p.Owner, labels, packs, time.Now().UnixMicro())
-		return err
+		if err != nil {
+			return err
+		}
+		for _, m := range members {
+			m.Workspace, m.Project = p.Workspace, p.Name
+			if err := setMember(ctx, tx, m.withDefaults()); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return wrap(err, "create project %q", p.Name)
 }
