@@ -24,6 +24,7 @@ func newServe(d deps) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			collectLater(d.getenv("GOGC"))
 			app, err := New(cmd.Context(), Options{
 				Config: cfg, Log: newLogger(cmd.ErrOrStderr(), cfg.Log), Out: cmd.OutOrStdout(),
 				AdminPassword: d.getenv("BONDGATE_ADMIN_PASSWORD"), Version: buildInfo().Version,
