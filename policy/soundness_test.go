@@ -22,7 +22,7 @@ func hashOf(reads []string) decideFunc {
 		doc := policy.Document(f)
 		h := sha256.New()
 		for _, path := range reads {
-			raw, err := json.Marshal(at2(doc, strings.Split(path, ".")))
+			raw, err := json.Marshal(valueAt(doc, strings.Split(path, ".")))
 			if err != nil {
 				return policy.Decision{}, err
 			}
@@ -32,7 +32,7 @@ func hashOf(reads []string) decideFunc {
 	}
 }
 
-func at2(doc any, path []string) any {
+func valueAt(doc any, path []string) any {
 	for _, p := range path {
 		m, ok := doc.(map[string]any)
 		if !ok {

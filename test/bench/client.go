@@ -149,6 +149,18 @@ func path(location string) string {
 // hammer sends what next makes over conns connections for d and answers how
 // many were answered a second.
 func hammer(addr string, conns int, d time.Duration, next func(conn, i int) []byte) (float64, error) {
+	return together(addr, conns, d, func(w *wire, c, i int) error {
+		a, err := w.do(next(c, i), false)
+		if err == nil && a.status != 200 {
+			err = fmt.Errorf("status %d", a.status)
+		}
+		return err
+	})
+}
+
+// together lets conns connections each do one thing after the other for d, and
+// answers how many were done a second. The first failure of anybody's is the answer.
+func together(addr string, conns int, d time.Duration, do func(w *wire, conn, i int) error) (float64, error) {
 	type result struct {
 		n   int
 		err error
@@ -166,11 +178,7 @@ func hammer(addr string, conns int, d time.Duration, next func(conn, i int) []by
 			defer w.close()
 			n := 0
 			for time.Now().Before(end) {
-				a, err := w.do(next(c, n), false)
-				if err == nil && a.status != 200 {
-					err = fmt.Errorf("status %d", a.status)
-				}
-				if err != nil {
+				if err := do(w, c, n); err != nil {
 					results <- result{n, err}
 					return
 				}

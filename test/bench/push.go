@@ -83,11 +83,6 @@ func (im *image) push(w *wire, repo, tag, auth string) error {
 // pushes lets clients push images of 1 MiB for d, each client into the
 // repository that repo names for it, and answers pushes a second.
 func pushes(t *target, clients int, d time.Duration, repo func(client int) string) (float64, error) {
-	type result struct {
-		n   int
-		err error
-	}
-	results := make(chan result, clients)
 	images := make([]*image, clients)
 	auths := make([]string, clients)
 	for c := range clients {
@@ -98,35 +93,8 @@ func pushes(t *target, clients int, d time.Duration, repo func(client int) strin
 		}
 		auths[c] = auth
 	}
-	start := time.Now()
-	end := start.Add(d)
-	for c := range clients {
-		go func() {
-			w, err := dial(t.addr)
-			if err != nil {
-				results <- result{err: err}
-				return
-			}
-			defer w.close()
-			n := 0
-			for time.Now().Before(end) {
-				im := images[c].vary(uint64(time.Now().UnixNano()))
-				if err := im.push(w, repo(c), fmt.Sprintf("t%d-%d", c, n), auths[c]); err != nil {
-					results <- result{n, err}
-					return
-				}
-				n++
-			}
-			results <- result{n: n}
-		}()
-	}
-	total := 0
-	for range clients {
-		r := <-results
-		if r.err != nil {
-			return 0, r.err
-		}
-		total += r.n
-	}
-	return float64(total) / time.Since(start).Seconds(), nil
+	return together(t.addr, clients, d, func(w *wire, c, i int) error {
+		im := images[c].vary(uint64(time.Now().UnixNano()))
+		return im.push(w, repo(c), fmt.Sprintf("t%d-%d", c, i), auths[c])
+	})
 }

@@ -14,7 +14,7 @@ const (
 const tagsRepo = "bench/tags"
 
 // tags compares the first page of 50,000 tags with the last, and with zot's when
-// it is there. distribution is left out: it reads 50,000 files for a page.
+// it is there. distribution is left out: it lists the folders of all tags for every page.
 func (b *bench) tags() error {
 	var servers []*target
 	for _, t := range b.all() {
