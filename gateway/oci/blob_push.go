@@ -169,11 +169,16 @@ func (p *Protocol) cancelUpload(ctx context.Context, c *call) error {
 }
 
 // enter lets through who began the upload, with a token that reaches as far.
+// Nobody in particular is asked who they are: it may be theirs.
 func (p *Protocol) enter(c *call, action policy.Action) error {
 	if err := c.carries(action); err != nil {
 		return err
 	}
-	return p.sessions.owns(c)
+	err := p.sessions.owns(c)
+	if err != nil && c.caller.Principal.Anonymous() {
+		return errcode.Unauthorized(c.scope(action), false)
+	}
+	return err
 }
 
 func (p *Protocol) decidePush(ctx context.Context, c *call, u policy.Upload) error {

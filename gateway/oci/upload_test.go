@@ -74,7 +74,6 @@ func TestUploadIsWhoseItIs(t *testing.T) {
 		"another repository":              {alice, elsewhere},
 		"no proof":                        {alice, bare},
 		"a proof of something else":       {alice, bare + "?_state=AAAA"},
-		"nobody":                          {anonymous, at},
 	} {
 		for _, method := range []string{"GET", "PATCH", "PUT", "DELETE"} {
 			got := b.do(c.who, method, c.path, unread{t})
@@ -85,6 +84,23 @@ func TestUploadIsWhoseItIs(t *testing.T) {
 	}
 	b.want(b.do(alice, "DELETE", at, nothing()), 204)
 	b.want(b.do(alice, "GET", at, nothing()), 404)
+}
+
+// Some clients send each request without a credential first, and the one that
+// they have when they are asked for it.
+func TestWhoDoesNotSayWhoTheyAreIsAskedWhoseUploadItIs(t *testing.T) {
+	b := newBench(t, Limits{})
+	at := b.start(alice, "p/a")
+	for _, path := range []string{at, strings.Replace(at, "_state=", "_state=x", 1)} {
+		for _, method := range []string{"GET", "PATCH", "PUT", "DELETE"} {
+			var e *errcode.Error
+			if got := b.do(anonymous, method, path, unread{t}); got.Code != 401 || !errors.As(got.err, &e) || e.Scope != "repository:p/a:pull,push" {
+				t.Errorf("%s: %d %s", method, got.Code, got.Body)
+			}
+		}
+	}
+	own := b.start(anonymous, "p/a")
+	b.want(b.do(anonymous, "PATCH", own, strings.NewReader("of nobody, where nobody may push")), 202)
 }
 
 func TestUploadRefuses(t *testing.T) {
