@@ -16,7 +16,8 @@ const (
 // issued for. The zero Caller is anonymous.
 type Caller struct {
 	Principal policy.Principal
-	// Scopes are what the token was granted when it was issued. They only ever
+	// Scopes are what the token was granted when it was issued; one without actions
+	// is a repository that was asked for and of which nothing was granted. They only ever
 	// narrow: every request is decided anew for the principal.
 	Scopes []policy.Scope
 	// Scoped says that the caller came with a bearer token and is limited to Scopes.
@@ -48,4 +49,22 @@ func (c Caller) CarriesScope(kind, name, action string) bool {
 		}
 	}
 	return false
+}
+
+// Asked reports whether the caller's token was asked for anything in the
+// repository, be it granted or not. Without a token there was nothing to ask for.
+func (c Caller) Asked(repository string) bool {
+	return slices.ContainsFunc(c.Scopes, func(s policy.Scope) bool { return s.Type == ScopeRepository && s.Name == repository })
+}
+
+// Repositories are those that the caller's token names and carries the action on;
+// none for a caller without a token.
+func (c Caller) Repositories(action string) []string {
+	var out []string
+	for _, s := range c.Scopes {
+		if s.Type == ScopeRepository && c.Carries(s.Name, action) {
+			out = append(out, s.Name)
+		}
+	}
+	return out
 }

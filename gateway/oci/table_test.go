@@ -117,7 +117,8 @@ func TestATokenReachesAsFarAsItsScopes(t *testing.T) {
 			b.asked = nil
 			caller := with(alice, "p/a", has)
 			caller.Scopes = append(caller.Scopes, policy.Scope{Type: "repository", Name: "p", Actions: []string{"*"}},
-				policy.Scope{Type: "repository", Name: "p/a/b", Actions: []string{"*"}})
+				policy.Scope{Type: "repository", Name: "p/a/b", Actions: []string{"*"}},
+				policy.Scope{Type: "repository", Name: "p/b", Actions: []string{"pull"}}) // where the mount is from
 			got := b.do(caller, op.Method, target(op, b, layer.Digest, image), nothing())
 			enough := has != "" && want[policy.Action(op.Action)] == has
 			if enough == (got.Code == 401) {

@@ -237,8 +237,17 @@ func TestMount(t *testing.T) {
 			}
 			return yes
 		}, 403},
-		{"a token that does not reach the source", "&from=base/x", with(alice, "p/a", "pull", "push"), nil, 202},
+		{"a token that was asked for the source and not given it", "&from=base/x", with(with(alice, "p/a", "pull", "push"), "base/x"), nil, 202},
 		{"a token that reaches both", "&from=base/x", with(with(alice, "p/a", "pull", "push"), "base/x", "pull"), nil, 201},
+		{"from nowhere, with a token that reaches where it is", "", with(with(alice, "p/a", "pull", "push"), "base/x", "pull"), nil, 201},
+		{"from nowhere, with a token that may only push there", "", with(with(alice, "p/a", "pull", "push"), "base/x", "push"), nil, 202},
+		{"from nowhere, with a token for the target alone", "", with(alice, "p/a", "pull", "push"), nil, 202},
+		{"from nowhere, and no pull where it is", "", with(with(alice, "p/a", "pull", "push"), "base/x", "pull"), func(r policy.Request) policy.Decision {
+			if r.Repository.Name == "base/x" {
+				return hidden
+			}
+			return yes
+		}, 202},
 	}
 	for _, c := range cases {
 		t.Run(c.sentence, func(t *testing.T) {
@@ -263,17 +272,44 @@ func TestMount(t *testing.T) {
 	}
 }
 
+func TestAMountOfWhatIsThereAlready(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		caller authn.Caller
+		status int
+	}{
+		"with a password":                 {alice, 201},
+		"with a token that may pull":      {with(alice, "p/a", "pull", "push"), 201},
+		"with a token that may only push": {with(alice, "p/a", "push"), 202},
+	} {
+		b := newBench(t, Limits{})
+		layer := b.blob("p/a", "layer")
+		b.image("p/a", "v1", "", layer)
+		if got := b.do(c.caller, "POST", "/v2/p/a/blobs/uploads/?mount="+string(layer.Digest), nothing()); got.Code != c.status {
+			t.Errorf("%s: %d %s", sentence, got.Code, got.Body)
+		}
+	}
+}
+
 func TestAChallengeToAMountNamesItsSource(t *testing.T) {
 	b := newBench(t, Limits{})
 	path := "/v2/p/a/blobs/uploads/?mount=" + string(digest.FromString("x")) + "&from="
-	for from, want := range map[string]string{
-		"base/x": "repository:p/a:pull,push repository:base/x:pull",
-		"p/a":    "repository:p/a:pull,push",
-		"../x":   "repository:p/a:pull,push",
+	look, push := with(alice, "p/a", "pull"), with(alice, "p/a", "pull", "push")
+	for _, c := range []struct {
+		caller     authn.Caller
+		from, want string
+	}{
+		{look, "base/x", "repository:p/a:pull,push repository:base/x:pull"},
+		{look, "p/a", "repository:p/a:pull,push"},
+		{look, "../x", "repository:p/a:pull,push"},
+		{push, "base/x", "repository:p/a:pull,push repository:base/x:pull"},
 	} {
+		b.asked = nil
 		var e *errcode.Error
-		if got := b.do(with(alice, "p/a", "pull"), "POST", path+from, nothing()); !errors.As(got.err, &e) || e.Scope != want || !e.Insufficient {
-			t.Errorf("%s: %+v", from, e)
+		if got := b.do(c.caller, "POST", path+c.from, nothing()); !errors.As(got.err, &e) || e.Scope != c.want || !e.Insufficient {
+			t.Errorf("%s: %+v", c.from, e)
+		}
+		if len(b.asked) > 0 {
+			t.Errorf("%s: what a token lacks is the token's to say, and nothing was to be decided: %+v", c.from, b.asked)
 		}
 	}
 }

@@ -208,7 +208,7 @@ func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, from authn.Cal
 		return errcode.Denied(d, nil)
 	}
 	granted := within(d.Granted, a.scopes)
-	issued, err := e.service.Issue(a.principal, granted)
+	issued, err := e.service.Issue(a.principal, answered(granted, a.scopes))
 	if err != nil {
 		return err
 	}

@@ -138,8 +138,12 @@ func TestGetToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := token.FormatScopes(caller.Scopes); got != "repository:team/app:pull" {
+	// What was asked for in vain stands in the token with no action.
+	if got := token.FormatScopes(caller.Scopes); got != "repository:team/app:pull repository:other/x:" {
 		t.Fatalf("granted %q", got)
+	}
+	if !caller.Asked("other/x") || caller.Asked("other") || caller.Carries("other/x", "pull") || caller.Carries("other/x", "") {
+		t.Fatalf("%+v", caller.Scopes)
 	}
 	req := c.gate.last
 	if req.Action != policy.TokenIssue || req.Purpose != policy.Token || req.ID != "rq" || req.HTTP.ClientIP != "192.0.2.1" ||
@@ -166,7 +170,7 @@ func TestGetToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		caller, err := c.service.Verify(t.Context(), "default", out.Token)
-		if err != nil || !caller.Principal.Anonymous() || len(caller.Scopes) != 0 {
+		if err != nil || !caller.Principal.Anonymous() || len(caller.Repositories("pull")) != 0 || caller.Carries("team/app", "pull") {
 			t.Fatalf("%+v %v", caller, err)
 		}
 	})

@@ -177,3 +177,17 @@ func within(granted, asked []policy.Scope) []policy.Scope {
 	}
 	return out
 }
+
+// answered is granted, and beside it without any action each repository that was
+// asked for in vain. So a token tells that asking again is no use, and a client
+// that has one is not sent for another.
+func answered(granted, asked []policy.Scope) []policy.Scope {
+	out := slices.Clip(granted)
+	for _, a := range asked {
+		given := slices.ContainsFunc(granted, func(g policy.Scope) bool { return g.Type == a.Type && g.Name == a.Name })
+		if a.Type == authn.ScopeRepository && !given {
+			out = append(out, policy.Scope{Type: a.Type, Name: a.Name, Actions: []string{}})
+		}
+	}
+	return out
+}

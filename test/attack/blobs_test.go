@@ -53,8 +53,17 @@ func TestABlobOfAnotherRepositoryStaysThere(t *testing.T) {
 		w.member("blue", alice, "guest")
 		defer w.dismiss("blue", alice)
 		r := w.bearer(w.token(alice, "repository:red/app:pull,push"), http.MethodPost, "/v2/red/app/blobs/uploads/?mount="+d+"&from=blue/app", nil, nil)
-		if r.Status == http.StatusCreated {
-			t.Error("mounted without a scope on the source")
+		if r.Status != http.StatusUnauthorized {
+			t.Errorf("without a scope on the source: %d", r.Status)
+		}
+	})
+
+	t.Run("a token that was refused the source is told no more by a mount", func(t *testing.T) {
+		token := w.token(alice, "repository:red/app:pull,push", "repository:blue/app:pull", "repository:blue/nothing:pull")
+		for _, query := range []string{"mount=" + d, "mount=" + d + "&from=blue/app", "mount=" + d + "&from=blue/nothing", "mount=" + digestOf([]byte("nowhere")) + "&from=blue/app"} {
+			if r := w.bearer(token, http.MethodPost, "/v2/red/app/blobs/uploads/?"+query, nil, nil); r.Status != http.StatusAccepted {
+				t.Errorf("%s: %d %s", query, r.Status, r.Body)
+			}
 		}
 	})
 
