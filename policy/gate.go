@@ -205,7 +205,7 @@ func learn(ev Evaluator, view View, req Request) Facts {
 	if project != "" {
 		f.Project, f.ProjectExists = view.Project(workspace, project)
 	}
-	f.Subject = view.Subject(req.Principal, project)
+	f.Subject = view.Subject(req.Principal, project, req.At)
 	f.Packs = ev.Packs(f.Project.Packs)
 	if req.Repository.Name != "" {
 		at := Repository{Workspace: workspace, Name: req.Repository.Name}
@@ -231,9 +231,9 @@ func learnScopes(view View, workspace string, req *Request) []ScopeFacts {
 			if !sf.ProjectExists {
 				sf.Project.Name = project
 			}
-			sf.Subject = view.Subject(req.Principal, project)
+			sf.Subject = view.Subject(req.Principal, project, req.At)
 		} else {
-			sf.Subject = view.Subject(req.Principal, "")
+			sf.Subject = view.Subject(req.Principal, "", req.At)
 		}
 		out = append(out, sf)
 	}

@@ -53,7 +53,7 @@ type view struct {
 }
 
 func (v *view) Revision() int64 { return v.revision }
-func (v *view) Subject(p policy.Principal, _ string) policy.Subject {
+func (v *view) Subject(p policy.Principal, _ string, _ time.Time) policy.Subject {
 	return policy.Subject{Roles: v.roles[p.ID]}
 }
 func (v *view) Project(ws, name string) (policy.Project, bool) {

@@ -106,11 +106,37 @@ func requestDoc(h HTTP) map[string]any {
 
 func subjectDoc(p Principal, s Subject) map[string]any {
 	return map[string]any{
-		"kind": string(p.Kind), "name": p.ID, "issuer": p.Issuer, "auth": p.Auth,
-		"groups": stringsDoc(p.Groups), "claims": claimsDoc(p.Claims), "robot": nil,
+		"kind": string(p.Kind), "id": p.ID, "name": p.Label(), "issuer": p.Issuer, "auth": p.Auth,
+		"groups": stringsDoc(p.Groups), "claims": claimsDoc(p.Claims), "robot": robotDoc(s.Robot),
 		"anonymous": p.Anonymous(), "disabled": s.Disabled,
-		"roles": stringsDoc(s.Roles), "grants": []any{},
+		"roles": stringsDoc(s.Roles), "grants": grantsDoc(s.Grants), "limits": limitsDoc(s),
 	}
+}
+
+func robotDoc(r *Robot) any {
+	if r == nil {
+		return nil
+	}
+	return map[string]any{"name": r.Name, "project": orNull(r.Project), "creator": orNull(r.Creator)}
+}
+
+func grantsDoc(grants []Grant) []any {
+	out := make([]any, len(grants))
+	for i, g := range grants {
+		out[i] = map[string]any{
+			"repositories": orNull(g.Repositories), "role": orNull(g.Role), "rights": stringsDoc(g.Rights),
+		}
+	}
+	return out
+}
+
+// limitsDoc is null for a credential without limits; an empty list is one that
+// reaches nothing here.
+func limitsDoc(s Subject) any {
+	if !s.Limited {
+		return nil
+	}
+	return grantsDoc(s.Limits)
 }
 
 func claimsDoc(claims map[string]any) any {
@@ -171,7 +197,7 @@ func tokenDoc(t TokenRequest, scopes []ScopeFacts) map[string]any {
 			"project": map[string]any{
 				"name": s.Project.Name, "exists": s.ProjectExists, "public": s.ProjectExists && s.Project.Public,
 			},
-			"roles": stringsDoc(s.Subject.Roles),
+			"roles": stringsDoc(s.Subject.Roles), "grants": grantsDoc(s.Subject.Grants), "limits": limitsDoc(s.Subject),
 		})
 	}
 	return map[string]any{

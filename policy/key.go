@@ -116,8 +116,10 @@ func appendPrincipal(b []byte, p *Principal) []byte {
 	b = appendString(b, p.Workspace)
 	b = appendString(b, p.Issuer)
 	b = appendString(b, p.ID)
+	b = appendString(b, p.Name)
 	b = appendString(b, string(p.Kind))
 	b = appendString(b, p.Auth)
+	b = appendString(b, p.Credential)
 	b = appendStrings(b, p.Groups)
 	if len(p.Claims) == 0 {
 		return append(b, 0)

@@ -29,12 +29,48 @@ type Principal struct {
 	// Two principals with one ID and different issuers are different people.
 	Issuer string
 	// ID is the stable name within the issuer; empty means anonymous.
-	ID   string
+	ID string
+	// Name is what people call the principal, and what messages and records show;
+	// empty when it is the ID. It is not unique and decides nothing.
+	Name string
 	Kind Kind
-	// Auth is how the principal proved itself: "basic", "token", "socket".
-	Auth   string
-	Groups []string
-	Claims map[string]any
+	// Auth is how the principal proved itself: one of the Auth constants.
+	Auth string
+	// Credential names the lasting credential that was used, such as
+	// "access-token:17" or "robot:4"; empty for a password. The directory knows
+	// whether it still holds, so revoking it ends tokens that were got with it.
+	Credential string
+	Groups     []string
+	Claims     map[string]any
+}
+
+// The ways in which a principal proves itself.
+const (
+	AuthBasic       = "basic"
+	AuthLDAP        = "ldap"
+	AuthOIDC        = "oidc"
+	AuthRobot       = "robot"
+	AuthAccessToken = "access_token"
+	AuthWorkload    = "workload"
+	AuthCertificate = "certificate"
+	AuthToken       = "token"
+	AuthSocket      = "socket"
+)
+
+// The kinds of lasting credential, as they stand before the colon of
+// [Principal.Credential].
+const (
+	CredentialAccessToken = "access-token"
+	CredentialRobot       = "robot"
+	CredentialSession     = "session"
+)
+
+// Label is what a person reads for the principal: its name, or its ID.
+func (p Principal) Label() string {
+	if p.Name != "" {
+		return p.Name
+	}
+	return p.ID
 }
 
 // Anonymous reports whether nobody in particular is asking.

@@ -209,8 +209,8 @@ func (w *world) View() (policy.View, error) { return view{w}, w.outage }
 
 type view struct{ w *world }
 
-func (v view) Revision() int64                                 { return 1 }
-func (v view) Subject(policy.Principal, string) policy.Subject { return policy.Subject{} }
+func (v view) Revision() int64                                            { return 1 }
+func (v view) Subject(policy.Principal, string, time.Time) policy.Subject { return policy.Subject{} }
 func (v view) Project(_, name string) (policy.Project, bool) {
 	v.w.mu.Lock()
 	defer v.w.mu.Unlock()

@@ -61,7 +61,10 @@ func (s *Service) write(k *signer, header string, p policy.Principal, aud string
 	raw, err := k.sign(header, &claims{
 		Issuer: s.cfg.Issuer, Subject: p.ID, Audience: aud, ID: base64.RawURLEncoding.EncodeToString(id[:]),
 		IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: exp.Unix(), Access: scopes,
-		Who: who{Workspace: p.Workspace, Issuer: p.Issuer, Kind: p.Kind, Groups: p.Groups, Claims: p.Claims, Stamp: stamp},
+		Who: who{
+			Workspace: p.Workspace, Issuer: p.Issuer, Name: p.Name, Kind: p.Kind, Auth: p.Auth, Credential: p.Credential,
+			Groups: p.Groups, Claims: p.Claims, Stamp: stamp,
+		},
 	})
 	if err != nil {
 		return Issued{}, err

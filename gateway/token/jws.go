@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
@@ -38,17 +39,23 @@ type claims struct {
 // who is the rest of the principal, and for a refresh token the credential that
 // it was got with.
 type who struct {
-	Workspace string         `json:"workspace"`
-	Issuer    string         `json:"issuer,omitempty"`
-	Kind      policy.Kind    `json:"kind,omitempty"`
-	Groups    []string       `json:"groups,omitempty"`
-	Claims    map[string]any `json:"claims,omitempty"`
-	Stamp     string         `json:"stamp,omitempty"`
+	Workspace string      `json:"workspace"`
+	Issuer    string      `json:"issuer,omitempty"`
+	Name      string      `json:"name,omitempty"`
+	Kind      policy.Kind `json:"kind,omitempty"`
+	// Auth is how the principal proved itself when it got the token.
+	Auth string `json:"auth,omitempty"`
+	// Credential is what must still hold for the token to be worth anything.
+	Credential string         `json:"credential,omitempty"`
+	Groups     []string       `json:"groups,omitempty"`
+	Claims     map[string]any `json:"claims,omitempty"`
+	Stamp      string         `json:"stamp,omitempty"`
 }
 
 func (c *claims) principal() policy.Principal {
 	return policy.Principal{
-		Workspace: c.Who.Workspace, Issuer: c.Who.Issuer, ID: c.Subject, Kind: c.Who.Kind, Auth: "token",
+		Workspace: c.Who.Workspace, Issuer: c.Who.Issuer, ID: c.Subject, Name: c.Who.Name, Kind: c.Who.Kind,
+		Auth: cmp.Or(c.Who.Auth, policy.AuthToken), Credential: c.Who.Credential,
 		Groups: c.Who.Groups, Claims: c.Who.Claims,
 	}
 }

@@ -106,7 +106,7 @@ func TestATokenSaysWhoAskedAndForWhat(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := got.Principal
-		if p.ID != "alice" || p.Issuer != "local" || p.Kind != policy.KindUser || p.Auth != "token" || !slices.Equal(p.Groups, []string{"devs"}) {
+		if p.ID != "alice" || p.Issuer != "local" || p.Kind != policy.KindUser || p.Auth != policy.AuthBasic || !slices.Equal(p.Groups, []string{"devs"}) {
 			t.Fatalf("%+v", p)
 		}
 		if !got.Scoped || !got.Carries("team/app", "pull") || got.Carries("team/app", "push") || got.Carries("team/app2", "pull") {

@@ -44,6 +44,10 @@ func parseMasks(paths []string) (*mask, error) {
 		}
 		at.hide = true
 	}
+	// Whoever hides what people are called does not want to read it as their id.
+	if subject := root.keys["subject"]; subject != nil && subject.keys["name"] != nil && subject.keys["name"].hide {
+		subject.keys["id"] = subject.keys["name"]
+	}
 	return root, nil
 }
 

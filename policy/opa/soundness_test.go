@@ -297,7 +297,7 @@ func (v *soundView) change(rnd *rand.Rand) {
 
 func (v *soundView) Revision() int64 { return v.revision }
 
-func (v *soundView) Subject(p policy.Principal, project string) policy.Subject {
+func (v *soundView) Subject(p policy.Principal, project string, _ time.Time) policy.Subject {
 	if project != "red" {
 		return policy.Subject{}
 	}

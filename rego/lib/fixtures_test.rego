@@ -2,8 +2,8 @@
 package bondgate.lib.fixtures
 
 subject(name, roles) := {
-	"kind": "user", "name": name, "issuer": "local", "auth": "basic", "groups": [], "claims": {},
-	"robot": null, "anonymous": false, "disabled": false, "roles": roles, "grants": [],
+	"kind": "user", "id": name, "name": name, "issuer": "local", "auth": "basic", "groups": [], "claims": {},
+	"robot": null, "anonymous": false, "disabled": false, "roles": roles, "grants": [], "limits": null,
 }
 
 nobody := object.union(subject("", []), {"kind": "", "anonymous": true})

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/bondgate/bondgate/policy"
 	"github.com/bondgate/bondgate/storage/metadata/metadatatest"
@@ -97,7 +98,7 @@ func BenchmarkMembershipChange(b *testing.B) {
 		p := policy.Principal{Issuer: "idp", ID: "u3", Kind: policy.KindUser}
 		b.ReportAllocs()
 		for b.Loop() {
-			v.Subject(p, "p7")
+			v.Subject(p, "p7", time.Now())
 		}
 	})
 }

@@ -263,10 +263,10 @@ func workspaces(t *testing.T, open func() *Store) {
 	_, err = s.Artifact(ctx, there, a.Digest)
 	is(t, err, policy.ErrNotFound)
 	v := viewOf(t, s)
-	same(t, text(v.Subject(local("alice"), "payments").Roles), "[admin]")
+	same(t, text(v.Subject(local("alice"), "payments", time.Now()).Roles), "[admin]")
 	p := local("alice")
 	p.Workspace = "prod"
-	same(t, text(v.Subject(p, "payments").Roles), "[]")
+	same(t, text(v.Subject(p, "payments", time.Now()).Roles), "[]")
 	here, _ := v.Project("", "payments")
 	other, _ := v.Project("prod", "payments")
 	same(t, text(here.Public, other.Public), "true false")

@@ -25,7 +25,7 @@ func viewOf(t testing.TB, s *Store) policy.View {
 
 func rolesOf(t testing.TB, s *Store, p policy.Principal, project string) string {
 	t.Helper()
-	subject := viewOf(t, s).Subject(p, project)
+	subject := viewOf(t, s).Subject(p, project, time.Now())
 	return text(subject.Roles, subject.Disabled)
 }
 
@@ -263,7 +263,7 @@ func viewsAreImmutable(t *testing.T, open func() *Store) {
 	must(t, s.CreateProject(ctx, policy.Project{Name: "other"}))
 	must(t, s.SetUserDisabled(ctx, "", "alice", true))
 	must(t, s.PutWaiver(ctx, policy.Waiver{ID: "w", Rule: "r", Owner: "o", Expires: time.Now().Add(time.Hour)}))
-	same(t, text(old.Subject(local("alice"), "payments")), "{[] false}")
+	same(t, text(old.Subject(local("alice"), "payments", time.Now())), "{[] [] false [] <nil> false}")
 	_, ok := old.Project("", "other")
 	same(t, ok, false)
 	same(t, len(old.Waivers(repo, "", time.Now())), 0)

@@ -85,7 +85,7 @@ func TestSubjectAllocatesNothing(t *testing.T) {
 	p := policy.Principal{Issuer: policy.LocalIssuer, ID: "alice", Kind: policy.KindUser, Groups: []string{"team"}}
 	at := time.Now()
 	if n := testing.AllocsPerRun(100, func() {
-		if len(v.Subject(p, "p").Roles) != 2 || v.Waivers(repo, "sha256:x", at) != nil {
+		if len(v.Subject(p, "p", at).Roles) != 2 || v.Waivers(repo, "sha256:x", at) != nil {
 			t.Error("wrong answer")
 		}
 	}); n != 0 {

@@ -78,7 +78,7 @@ func (v *view) Project(workspace, name string) (policy.Project, bool) {
 // database does not know has no roles, whatever a token says; robots and
 // workloads have none from membership: a robot called like a person is not that
 // person.
-func (v *view) Subject(p policy.Principal, project string) policy.Subject {
+func (v *view) Subject(p policy.Principal, project string, _ time.Time) policy.Subject {
 	switch p.Kind {
 	case policy.KindOperator:
 		return policy.Subject{Roles: roleLists[admin]}

@@ -55,6 +55,8 @@ may_manage if {
 	input.admin.resource == "project"
 	input.admin.verb == "create"
 	input.admin.auto == "writers"
+	input.subject.robot == null
+	unlimited
 	known
 }
 
@@ -101,15 +103,17 @@ may_manage if {
 	input.action == "admin.api"
 	input.admin.resource == "user"
 	input.admin.verb == "passwd"
-	input.admin.id == input.subject.name
+	input.admin.id == input.subject.id
 	input.subject.issuer == "local"
+	input.subject.kind == "user"
+	unlimited
 	known
 }
 
 may_manage if {
 	input.action == "decision.read"
 	known
-	input.admin.before.subject == input.subject.name
+	input.admin.before.subject == input.subject.id
 	input.admin.before.issuer == input.subject.issuer
 }
 
@@ -122,6 +126,9 @@ manages_project if {
 	input.project.exists == true
 	has("manage")
 }
+
+# A credential that reaches as far as its owner.
+unlimited if input.subject.limits == null
 
 # A member that an administrator of this project may make or take away.
 member_of_here(null)

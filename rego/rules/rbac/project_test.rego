@@ -26,7 +26,7 @@ test_an_administrator_looks_for_a_blob_where_no_project_is if {
 }
 
 test_a_token_reaches_where_a_push_makes_the_project if {
-	asked_of_nothing := {"type": "repository", "name": "new/app", "actions": ["pull", "push", "delete"], "roles": [], "project": {"name": "new", "exists": false, "public": false}}
+	asked_of_nothing := {"type": "repository", "name": "new/app", "actions": ["pull", "push", "delete"], "roles": [], "grants": [], "limits": null, "project": {"name": "new", "exists": false, "public": false}}
 	doc := fixtures.input_for("token.issue", {"purpose": "token", "token": {"requested": [asked_of_nothing], "auto": "writers"}})
 	rbac.granted[0].actions == ["pull", "push"] with input as doc
 	rbac.granted == [] with input as json.patch(doc, [{"op": "replace", "path": "/token/auto", "value": "admins"}])

@@ -14,14 +14,22 @@ granted := [scope |
 ]
 
 given_rights(asked) := {right |
-	some source in [role_rights(asked), open_rights(asked), making_rights(asked)]
+	some source in [own_rights(asked), open_rights(asked), making_rights(asked)]
 	some right in source
 }
 
-role_rights(asked) := {right |
+# What roles and grants give on the asked name, as far as the credential reaches.
+own_rights(asked) := {right |
 	input.subject.disabled == false
-	some role in asked.roles
-	some right in rights[role]
+	some right in ({right |
+		some role in asked.roles
+		some right in rights[role]
+	} | {right |
+		some grant in asked.grants
+		some right in rights_in_part
+		gives(grant, asked.name, right)
+	})
+	within(asked.limits, asked.name, right)
 }
 
 open_rights(asked) := public_rights_known if {
@@ -36,6 +44,8 @@ open_rights(asked) := public_rights_known if {
 # Whose push may make the project has to be able to ask for it.
 making_rights(asked) := {"pull", "push"} if {
 	known
+	input.subject.limits == null
+	input.subject.robot == null
 	asked.project.exists == false
 	object.get(input.token, "auto", null) == "writers"
 } else := set()

@@ -19,3 +19,10 @@ test_what_has_no_project_is_visible if {
 test_a_public_project_that_does_not_exist_is_not_visible if {
 	not rbac.visible with input as fixtures.input_for("tags.list", {"subject": fixtures.nobody, "project": {"public": true, "exists": false}})
 }
+
+test_a_grant_for_a_part_shows_that_part if {
+	some_part := object.union(fixtures.subject("g", []), {"grants": [{"repositories": "payments/a*", "role": "guest", "rights": []}]})
+	rbac.visible with input as fixtures.input_for("tags.list", {"subject": some_part})
+	not rbac.visible with input as fixtures.input_for("tags.list", {"subject": some_part, "repository": {"name": "payments/web"}})
+	not rbac.visible with input as fixtures.input_for("tags.list", {"subject": object.union(some_part, {"limits": []})})
+}

@@ -1,0 +1,55 @@
+package bondgate.rules.rbac_test
+
+import data.bondgate.lib.fixtures
+import data.bondgate.rules.rbac
+
+robot(project, rights) := {"project": project, "grants": [{"project": project, "repositories": null, "rights": rights}]}
+
+test_a_project_administrator_makes_robots_of_the_project if {
+	allowed with input as call(["projectAdmin"], "robot", "create", {"after": robot("payments", ["pull", "push"])})
+	allowed with input as call(["projectAdmin"], "robot", "delete", {"before": robot("payments", ["pull"])})
+	not allowed with input as call(["maintainer"], "robot", "create", {"after": robot("payments", ["pull"])})
+	not allowed with input as call(["projectAdmin"], "robot", "create", {"after": robot("other", ["pull"])})
+	not allowed with input as call(["projectAdmin"], "robot", "delete", {"before": robot("other", ["pull"])})
+}
+
+test_a_robot_has_nothing_that_its_maker_has_not if {
+	not allowed with input as call(["projectAdmin"], "robot", "create", {"after": robot("payments", ["admin"])})
+	not allowed with input as call(["projectAdmin"], "robot", "update", {
+		"before": robot("payments", ["pull"]),
+		"after": {"project": "payments", "grants": [{"project": "other", "repositories": null, "rights": ["pull"]}]},
+	})
+	allowed with input as call(["admin"], "robot", "create", {"after": robot("other", ["pull"])})
+}
+
+test_a_robot_that_manages_cannot_elevate_itself if {
+	machine := object.union(fixtures.subject("robot$payments+ci", []), {
+		"kind": "robot", "robot": {"name": "ci", "project": "payments", "creator": "alice"},
+		"grants": [{"repositories": null, "role": null, "rights": ["pull", "manage"]}],
+	})
+	doc := object.union(call([], "robot", "update", {"before": robot("payments", ["pull"]), "after": robot("payments", ["pull", "push"])}), {"subject": machine})
+	{"rbac.robot_permissions"} == {entry.code | some entry in rbac.deny} with input as doc
+}
+
+mine := {"owner": "alice", "issuer": "local"}
+
+test_people_manage_their_own_access_tokens_only if {
+	allowed with input as call([], "access_token", "create", {"after": mine})
+	allowed with input as call([], "access_token", "delete", {"before": mine})
+	not allowed with input as call([], "access_token", "create", {"after": {"owner": "bob", "issuer": "local"}})
+	not allowed with input as call([], "access_token", "delete", {"before": {"owner": "alice", "issuer": "ldap"}})
+}
+
+test_an_access_token_makes_no_access_token if {
+	doc := call(["admin"], "access_token", "create", {"after": mine})
+	limited := object.union(doc, {"subject": object.union(fixtures.subject("alice", []), {"limits": [], "auth": "access_token"})})
+	not allowed with input as limited
+	unlimited := object.union(doc, {"subject": object.union(fixtures.subject("alice", []), {"auth": "access_token"})})
+	not allowed with input as unlimited
+}
+
+test_a_workspace_is_managed_from_the_default_one if {
+	allowed with input as call(["admin"], "workspace", "create", {})
+	not allowed with input as object.union(call(["admin"], "workspace", "create", {}), {"workspace": "acme"})
+	not allowed with input as call(["projectAdmin"], "workspace", "create", {})
+}
