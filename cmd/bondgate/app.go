@@ -199,7 +199,7 @@ func (a *App) protocol(ctx context.Context) (gateway.Handler, error) {
 	}
 	p, err := oci.New(oci.Config{
 		Gate: a.gate, Engine: a.engine, Index: a.store, Projects: maker, Secret: secret,
-		HeadDenial: a.cfg.HeadDenial, Log: a.log,
+		HeadDenial: a.cfg.HeadDenial, Sparse: a.cfg.Sparse, Log: a.log,
 		Limits: oci.Limits{
 			Blob: a.cfg.Limits.BlobBytes, ChunkMin: a.cfg.Limits.ChunkBytes,
 			Referrers: a.cfg.Limits.Referrers, Bodies: a.cfg.Limits.ManifestCacheBytes,

@@ -33,6 +33,7 @@ type Config struct {
 	Projects       ProjectsConfig `yaml:"projects,omitempty" json:"projects,omitzero" jsonschema:"description=How projects come to be."`
 	Limits         LimitsConfig   `yaml:"limits,omitempty" json:"limits,omitzero" jsonschema:"description=Bounds on what clients may send."`
 	HeadDenial     int            `yaml:"head_denial,omitempty" json:"head_denial,omitempty" jsonschema:"description=Status of a denied HEAD. 405 makes docker show the reason of the GET that it tries next.,enum=403,enum=405,default=403"`
+	Sparse         bool           `yaml:"sparse_manifests,omitempty" json:"sparse_manifests,omitempty" jsonschema:"description=Take manifests that name layers or manifests that are not there. By default they are refused with MANIFEST_BLOB_UNKNOWN."`
 	Log            LogConfig      `yaml:"log,omitempty" json:"log,omitzero" jsonschema:"description=The server's own log on standard error."`
 	Decisions      DecisionConfig `yaml:"decisions,omitempty" json:"decisions,omitzero" jsonschema:"description=The record of decisions."`
 }

@@ -50,6 +50,8 @@ type bench struct {
 	judge func(policy.Request) policy.Decision
 	made  []string
 	make  func(project string) error
+	// sparse is the setting from the next restart on.
+	sparse bool
 }
 
 func newBench(t *testing.T, limits Limits) *bench {
@@ -70,6 +72,7 @@ func (b *bench) restart(limits Limits) {
 			return b.judge(r), nil
 		}),
 		Engine: engine{b.store}, Index: index{b.store}, Limits: limits, Secret: []byte(strings.Repeat("s", 32)),
+		Sparse: b.sparse,
 		Projects: makerFunc(func(project string) error {
 			defer b.lock()()
 			b.made = append(b.made, project)

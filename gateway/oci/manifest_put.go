@@ -171,11 +171,14 @@ func (p *Protocol) learn(ctx context.Context, c *call, in *push) error {
 		switch {
 		case errors.Is(err, policy.ErrNotFound):
 			a.Missing = append(a.Missing, child.Digest)
+			if err := p.learnLists(ctx, c, in, child.Digest); err != nil {
+				return err
+			}
 		case err != nil:
 			return err
 		default:
 			child.Digest = known.Digest
-			p.learnParents(in, known)
+			p.learnParents(in, known.Digest, known.Parents)
 		}
 	}
 	if err := p.learnSubject(ctx, c, a); err != nil {
@@ -215,7 +218,7 @@ func (p *Protocol) learnBlob(ctx context.Context, c *call, a *policy.Artifact, d
 	canonical, size, err := p.index.Blob(ctx, c.repo, d.Digest)
 	switch {
 	case errors.Is(err, policy.ErrNotFound):
-		if !external[d.Digest] && !slices.Contains(a.Missing, d.Digest) {
+		if !(external[d.Digest] && isCanonical(d.Digest)) && !slices.Contains(a.Missing, d.Digest) {
 			a.Missing = append(a.Missing, d.Digest)
 		}
 		return nil
@@ -291,8 +294,8 @@ func (p *Protocol) tryPush(ctx context.Context, c *call, in *push, held bool) er
 	if err := p.judgePush(ctx, c, in, a, moves); err != nil {
 		return err
 	}
-	if len(a.Missing) > 0 {
-		return errcode.New(errcode.ManifestBlobUnknown, "the manifest names content that is not there: "+string(a.Missing[0]))
+	if err := p.complete(a); err != nil {
+		return err
 	}
 	if err := p.room(in, a, there); err != nil {
 		return err
@@ -315,6 +318,9 @@ func (p *Protocol) current(ctx context.Context, c *call, in *push) (future, ther
 	switch {
 	case errors.Is(err, policy.ErrNotFound):
 		there = nil
+		if a.Parents, err = p.index.Parents(ctx, c.repo, a.Digest); err != nil {
+			return nil, nil, err
+		}
 	case err != nil:
 		return nil, nil, err
 	default:

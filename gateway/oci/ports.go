@@ -80,6 +80,8 @@ type GraphIndex interface {
 	Referrers(ctx context.Context, repo policy.Repository, subject digest.Digest) ([]policy.Descriptor, error)
 	// BlobManifests are the manifests that name the blob, latest pushed first.
 	BlobManifests(ctx context.Context, repo policy.Repository, blob digest.Digest, limit int) ([]digest.Digest, error)
+	// Parents are the indexes that list the manifest, which need not be there.
+	Parents(ctx context.Context, repo policy.Repository, child digest.Digest) ([]digest.Digest, error)
 }
 
 // BlobIndex knows blobs. Digests may be aliases; alias is empty for none.

@@ -87,6 +87,10 @@ type Config struct {
 	// HeadDenial is the status of a denied HEAD: 403 (the default), or 405 for
 	// fleets whose containerd follows up only that with a GET.
 	HeadDenial int
+	// Sparse takes manifests that name layers or manifests that are not there
+	// (yet): mirrors of some platforms of an index are pushed so. False refuses
+	// them, as clients that push what they name first expect.
+	Sparse bool
 	// Log is told what cannot be told to a client any more; optional.
 	Log *slog.Logger
 	// Now is the clock; time.Now when nil.
@@ -107,6 +111,7 @@ type Protocol struct {
 	recent   *recent
 	locks    *locks
 	headDeny int
+	sparse   bool
 	log      *slog.Logger
 	now      func() time.Time
 }
@@ -125,7 +130,7 @@ func New(cfg Config) (*Protocol, error) {
 	p := &Protocol{
 		gate: cfg.Gate, engine: cfg.Engine, index: cfg.Index, projects: cfg.Projects, limits: limits,
 		sessions: newSessions(cfg.Secret), bodies: newBodies(limits.Bodies), recent: newRecent(limits.Recent), locks: newLocks(),
-		headDeny: cfg.HeadDenial, log: cfg.Log, now: cfg.Now,
+		headDeny: cfg.HeadDenial, sparse: cfg.Sparse, log: cfg.Log, now: cfg.Now,
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)

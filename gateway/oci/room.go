@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/bondgate/bondgate/gateway/errcode"
 	"github.com/bondgate/bondgate/policy"
 )
@@ -15,11 +17,21 @@ import (
 // without end is bounded here, where it grows.
 
 // learnParents notes that a child of the index is in as many indexes as it may be.
-func (p *Protocol) learnParents(in *push, child *policy.Artifact) {
-	if len(child.Parents) >= p.limits.Parents && !slices.Contains(child.Parents, in.artifact.Digest) {
+func (p *Protocol) learnParents(in *push, child digest.Digest, parents []digest.Digest) {
+	if len(parents) >= p.limits.Parents && !slices.Contains(parents, in.artifact.Digest) {
 		in.full = errcode.New(errcode.DeniedCode, fmt.Sprintf(
-			"the manifest %s is in %d indexes, the most that are allowed: delete those that are not needed", child.Digest, len(child.Parents)))
+			"the manifest %s is in %d indexes, the most that are allowed: delete those that are not needed", child, len(parents)))
 	}
+}
+
+// learnLists is learnParents for a child that is not there.
+func (p *Protocol) learnLists(ctx context.Context, c *call, in *push, child digest.Digest) error {
+	parents, err := p.index.Parents(ctx, c.repo, child)
+	if err != nil {
+		return err
+	}
+	p.learnParents(in, child, parents)
+	return nil
 }
 
 // room refuses a push that adds more than a manifest may carry. Tags that are on

@@ -278,6 +278,18 @@ func (x index) Referrers(_ context.Context, repo policy.Repository, subject dige
 	return out, nil
 }
 
+func (x index) Parents(_ context.Context, repo policy.Repository, child digest.Digest) ([]digest.Digest, error) {
+	defer x.lock()()
+	var out []digest.Digest
+	for _, key := range x.order {
+		a, ok := x.artifacts[key]
+		if name, _, _ := cut(key); ok && name == repo.Name && slices.ContainsFunc(a.Manifests, func(c policy.Child) bool { return c.Digest == child }) {
+			out = append(out, a.Digest)
+		}
+	}
+	return out, nil
+}
+
 func (x index) BlobManifests(_ context.Context, repo policy.Repository, blob digest.Digest, limit int) ([]digest.Digest, error) {
 	defer x.lock()()
 	var out []digest.Digest

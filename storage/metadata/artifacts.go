@@ -107,6 +107,18 @@ func readArtifact(ctx context.Context, q querier, repo policy.Repository, d dige
 	return a.Seal(), cost, nil
 }
 
+const parentsQuery = `SELECT digest FROM manifest_children
+	WHERE workspace = $1 AND repository = $2 AND child = $3 ORDER BY digest`
+
+// Parents lists the indexes of the repository that name the digest as a child,
+// sorted. The child need not exist: an index may have come before it.
+func (s *Store) Parents(ctx context.Context, repo policy.Repository, child digest.Digest) ([]digest.Digest, error) {
+	repo = canonical(repo)
+	rows, err := s.reads.rows(ctx, parentsQuery, repo.Workspace, repo.Name, string(child))
+	list, err := collect(rows, err, scanString[digest.Digest])
+	return list, wrap(err, "parents of %s in %s", child, repo)
+}
+
 const referrersQuery = `SELECT body FROM artifacts
 	WHERE workspace = $1 AND repository = $2 AND subject = $3 AND subject <> ''
 	ORDER BY pushed_at, digest`

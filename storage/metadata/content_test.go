@@ -75,7 +75,9 @@ func aliasesInTheGraph(t *testing.T, open func() *Store) {
 				must(t, err)
 				a, err := s.Artifact(ctx, r, name("child"))
 				must(t, err)
-				same(t, text(len(list), len(refs), len(a.Parents), a.Referrers), text(want, want, want, want))
+				parents, err := s.Parents(ctx, r, a.Digest)
+				must(t, err)
+				same(t, text(len(list), len(refs), len(a.Parents), len(parents), a.Referrers), text(want, want, want, want, want))
 			}
 		}
 		both(1)
