@@ -85,6 +85,9 @@ func (s *Store) DeleteBlob(ctx context.Context, repo policy.Repository, d digest
 		if err := dropAliases(ctx, tx, repo, c); err != nil {
 			return err
 		}
+		if err := remove(ctx, tx, repo, policy.RemovedBlob, string(c)); err != nil {
+			return err
+		}
 		return s.recordRepository(ctx, tx, repo)
 	})
 	s.cache.changedAll(repo)

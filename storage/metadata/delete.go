@@ -15,6 +15,9 @@ import (
 
 // DeleteTag removes a tag that is still at from; at wherever it is when from is
 // empty. A tag elsewhere is policy.ErrConflict, none is policy.ErrNotFound.
+//
+// This and the other deletions are among [Store.Removals] until storage is told
+// of them, which [Store.Removed] says.
 func (s *Store) DeleteTag(ctx context.Context, repo policy.Repository, tag string, from digest.Digest) error {
 	repo = canonical(repo)
 	was := from
@@ -33,6 +36,9 @@ func (s *Store) DeleteTag(ctx context.Context, repo policy.Repository, tag strin
 			return err
 		}
 		was = digest.Digest(d)
+		if err := remove(ctx, tx, repo, policy.RemovedTag, tag); err != nil {
+			return err
+		}
 		return s.recordRepository(ctx, tx, repo)
 	})
 	s.cache.changed(repo, []cacheKey{{cachedTag, repo, tag}, {cachedArtifact, repo, string(was)}})
@@ -60,6 +66,12 @@ func (s *Store) DeleteManifest(ctx context.Context, repo policy.Repository, d di
 			if !slices.Contains(judged, tag) {
 				return fmt.Errorf("tag %s came meanwhile: %w", tag, policy.ErrConflict)
 			}
+			if err := remove(ctx, tx, repo, policy.RemovedTag, tag); err != nil {
+				return err
+			}
+		}
+		if err := remove(ctx, tx, repo, policy.RemovedManifest, string(c)); err != nil {
+			return err
 		}
 		return s.recordRepository(ctx, tx, repo)
 	})
