@@ -27,7 +27,7 @@ type Handler interface {
 // Authenticator reads who is asking from the Authorization header:
 // [authn.Authenticator].
 type Authenticator interface {
-	Caller(ctx context.Context, workspace string, header http.Header) (authn.Caller, error)
+	Caller(ctx context.Context, from authn.Caller, header http.Header) (authn.Caller, error)
 }
 
 // Gate decides who may see metrics and details of readiness.
@@ -233,11 +233,10 @@ func (e *Edge) registry(a *answer, r *http.Request, v *visit) error {
 	if route, err := ociroute.Parse(r.Method, r.URL.EscapedPath(), r.URL.RawQuery); err == nil {
 		v.route, v.label = route, route.Action
 	}
-	c, err := e.cfg.Authn.Caller(r.Context(), v.workspace, r.Header)
+	c, err := e.cfg.Authn.Caller(r.Context(), v.from(), r.Header)
 	if err != nil {
 		return err
 	}
-	c.RequestID, c.ClientIP = v.id, v.address()
 	v.caller = c.Principal
 	return e.cfg.Protocol.Serve(a, r, c)
 }

@@ -91,11 +91,10 @@ func (e *Edge) api(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if v.operator {
 		c.Principal = operator(v.workspace)
 	} else {
-		known, err := e.cfg.Authn.Caller(r.Context(), v.workspace, r.Header)
-		if err != nil {
+		var err error
+		if c, err = e.cfg.Authn.Caller(r.Context(), c, r.Header); err != nil {
 			return err
 		}
-		c.Principal, c.Scopes, c.Scoped = known.Principal, known.Scopes, known.Scoped
 	}
 	v.caller = c.Principal
 	return e.cfg.API.Serve(w, r, c)
@@ -124,7 +123,7 @@ func (e *Edge) admitted(r *http.Request, v *visit, resource string) error {
 	if v.operator || (!e.cfg.BehindTLSProxy && local(r)) {
 		return nil
 	}
-	c, err := e.cfg.Authn.Caller(r.Context(), v.workspace, r.Header)
+	c, err := e.cfg.Authn.Caller(r.Context(), v.from(), r.Header)
 	if err != nil {
 		return err
 	}

@@ -26,10 +26,24 @@ type Tokens interface {
 	Verify(ctx context.Context, workspace, raw string) (Caller, error)
 }
 
+// Logins bounds how often somebody may try. Its answers must not depend on
+// whether anybody has the name.
+type Logins interface {
+	// Admit is asked before a password is looked at; it answers
+	// [policy.ErrLimited] for one try too many.
+	Admit(workspace, name, address string) error
+	// Failed and Passed are told how a try that was let through ended. An outage is
+	// neither.
+	Failed(workspace, name, address string)
+	Passed(workspace, name, address string)
+}
+
 // Config is what an [Authenticator] asks.
 type Config struct {
 	// Passwords are asked in this order.
 	Passwords []Passwords
+	// Logins is nil when passwords may be tried without end.
+	Logins Logins
 	// Tokens is nil when no bearer token is accepted.
 	Tokens Tokens
 }
@@ -37,6 +51,7 @@ type Config struct {
 // Authenticator turns a request's header into a [Caller].
 type Authenticator struct {
 	passwords []Passwords
+	logins    Logins
 	tokens    Tokens
 }
 
@@ -51,16 +66,18 @@ func New(cfg Config) (*Authenticator, error) {
 			return nil, fmt.Errorf("authn: a provider is nil: %w", policy.ErrInvalid)
 		}
 	}
-	return &Authenticator{passwords: cfg.Passwords, tokens: cfg.Tokens}, nil
+	return &Authenticator{passwords: cfg.Passwords, logins: cfg.Logins, tokens: cfg.Tokens}, nil
 }
 
-// Caller reads the Authorization header. No header is the anonymous caller of
-// the workspace; a header that is there and off is [policy.ErrUnauthenticated],
-// never anonymous: whoever mistypes a password must learn of it.
-func (a *Authenticator) Caller(ctx context.Context, workspace string, header http.Header) (Caller, error) {
+// Caller reads the Authorization header of a request that comes from somewhere
+// and from nobody yet: from says in which workspace, under which request id and
+// from which address. No header leaves it at that, the anonymous caller; a header
+// that is there and off is [policy.ErrUnauthenticated], never anonymous: whoever
+// mistypes a password must learn of it.
+func (a *Authenticator) Caller(ctx context.Context, from Caller, header http.Header) (Caller, error) {
 	values := header["Authorization"]
 	if len(values) == 0 {
-		return Caller{Principal: policy.Principal{Workspace: workspace}}, nil
+		return from, nil
 	}
 	if len(values) > 1 {
 		return Caller{}, unauthenticated("more than one Authorization header")
@@ -77,27 +94,51 @@ func (a *Authenticator) Caller(ctx context.Context, workspace string, header htt
 		if err := checkToken(rest); err != nil {
 			return Caller{}, err
 		}
-		return a.tokens.Verify(ctx, workspace, rest)
+		c, err := a.tokens.Verify(ctx, from.Principal.Workspace, rest)
+		if err != nil {
+			return Caller{}, err
+		}
+		c.RequestID, c.ClientIP = from.RequestID, from.ClientIP
+		return c, nil
 	case "basic":
 		name, password, err := ParseBasic(rest)
 		if err != nil {
 			return Caller{}, err
 		}
-		p, err := a.Password(ctx, workspace, name, password)
-		if err != nil {
+		if from.Principal, err = a.Password(ctx, from, name, password); err != nil {
 			return Caller{}, err
 		}
-		return Caller{Principal: p}, nil
+		return from, nil
 	default:
 		return Caller{}, unauthenticated("an unknown scheme of authorization")
 	}
 }
 
-// Password asks the providers in order who name with password is.
-func (a *Authenticator) Password(ctx context.Context, workspace, name, password string) (policy.Principal, error) {
+// Password asks who name with password is, if there was not too much of that
+// lately from where the request comes from.
+func (a *Authenticator) Password(ctx context.Context, from Caller, name, password string) (policy.Principal, error) {
 	if err := CheckCredential(name, password); err != nil {
 		return policy.Principal{}, err
 	}
+	workspace := from.Principal.Workspace
+	if a.logins == nil {
+		return a.ask(ctx, workspace, name, password)
+	}
+	if err := a.logins.Admit(workspace, name, from.ClientIP); err != nil {
+		return policy.Principal{}, err
+	}
+	p, err := a.ask(ctx, workspace, name, password)
+	switch {
+	case err == nil:
+		a.logins.Passed(workspace, name, from.ClientIP)
+	case errors.Is(err, policy.ErrUnauthenticated):
+		a.logins.Failed(workspace, name, from.ClientIP)
+	}
+	return p, err
+}
+
+// ask asks the providers in order.
+func (a *Authenticator) ask(ctx context.Context, workspace, name, password string) (policy.Principal, error) {
 	for _, provider := range a.passwords {
 		p, err := provider.Authenticate(ctx, workspace, name, password)
 		switch {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,9 @@ func (tokens) Verify(_ context.Context, workspace, raw string) (authn.Caller, er
 func basic(name, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 }
+
+// nobodyYet is where the tests' requests come from.
+var nobodyYet = authn.Caller{Principal: policy.Principal{Workspace: "default"}, RequestID: "r-1", ClientIP: "192.0.2.9"}
 
 func newAuthenticator(t testing.TB) *authn.Authenticator {
 	t.Helper()
@@ -90,12 +94,12 @@ func TestCaller(t *testing.T) {
 			if c.header != nil {
 				h["Authorization"] = c.header
 			}
-			got, err := a.Caller(t.Context(), "default", h)
+			got, err := a.Caller(t.Context(), nobodyYet, h)
 			if !errors.Is(err, c.err) || got.Principal.ID != c.id {
 				t.Fatalf("got %+v, %v", got, err)
 			}
-			if err == nil && got.Principal.Workspace != "default" {
-				t.Fatalf("the caller has the workspace %q", got.Principal.Workspace)
+			if err == nil && (got.Principal.Workspace != "default" || got.RequestID != "r-1" || got.ClientIP != "192.0.2.9") {
+				t.Fatalf("the caller does not come from where the request does: %+v", got)
 			}
 		})
 	}
@@ -110,7 +114,7 @@ func TestNoOtherHeaderIsIdentity(t *testing.T) {
 		"X-Ssl-Client-Cert", "Forwarded", "X-Original-Authorization", "X-Registry-Auth",
 	} {
 		for _, value := range []string{"admin", basic("bob", "b"), "127.0.0.1", "scanner-trivy", "robot$internal", "Bearer good.token.x"} {
-			got, err := a.Caller(t.Context(), "default", http.Header{name: {value}})
+			got, err := a.Caller(t.Context(), nobodyYet, http.Header{name: {value}})
 			if err != nil || !got.Principal.Anonymous() || got.Scoped {
 				t.Fatalf("%s: %s made %+v, %v", name, value, got, err)
 			}
@@ -124,7 +128,7 @@ func TestAProviderCannotAnswerForAnotherWorkspace(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"nobody", "foreign"} {
-		if _, err := a.Password(t.Context(), "default", name, "x"); !errors.Is(err, policy.ErrUnauthenticated) {
+		if _, err := a.Password(t.Context(), nobodyYet, name, "x"); !errors.Is(err, policy.ErrUnauthenticated) {
 			t.Fatalf("%s: %v", name, err)
 		}
 	}
@@ -203,4 +207,44 @@ func FuzzBasic(f *testing.F) {
 			t.Fatalf("%q is read as %q: two spellings of one credential", s, again)
 		}
 	})
+}
+
+// logins notes what it is told, and refuses a name.
+type logins struct{ said []string }
+
+func (l *logins) Admit(_, name, address string) error {
+	if name == "locked" {
+		return policy.ErrLimited
+	}
+	l.said = append(l.said, "admit "+name+" "+address)
+	return nil
+}
+
+func (l *logins) Failed(_, name, _ string) { l.said = append(l.said, "failed "+name) }
+func (l *logins) Passed(_, name, _ string) { l.said = append(l.said, "passed "+name) }
+
+func TestLoginsAreCountedAndAnOutageIsNoFailure(t *testing.T) {
+	count := &logins{}
+	a, err := authn.New(authn.Config{Passwords: []authn.Passwords{people{"alice": "pw", "down": "down"}}, Logins: count})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, password string
+		err            error
+	}{
+		{"alice", "pw", nil}, {"alice", "wrong", policy.ErrUnauthenticated}, {"nobody", "x", policy.ErrUnauthenticated},
+		{"down", "x", policy.ErrUnavailable}, {"locked", "x", policy.ErrLimited},
+	} {
+		if _, err := a.Password(t.Context(), nobodyYet, c.name, c.password); !errors.Is(err, c.err) {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+	}
+	want := []string{
+		"admit alice 192.0.2.9", "passed alice", "admit alice 192.0.2.9", "failed alice",
+		"admit nobody 192.0.2.9", "failed nobody", "admit down 192.0.2.9",
+	}
+	if !slices.Equal(count.said, want) {
+		t.Fatalf("%q", count.said)
+	}
 }

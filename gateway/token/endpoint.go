@@ -26,8 +26,8 @@ type Gate interface {
 // Passwords answers who somebody is by name and password, and reads the
 // Authorization header: [authn.Authenticator].
 type Passwords interface {
-	Caller(ctx context.Context, workspace string, header http.Header) (authn.Caller, error)
-	Password(ctx context.Context, workspace, name, password string) (policy.Principal, error)
+	Caller(ctx context.Context, from authn.Caller, header http.Header) (authn.Caller, error)
+	Password(ctx context.Context, from authn.Caller, name, password string) (policy.Principal, error)
 }
 
 // EndpointConfig is what an [Endpoint] needs; all of it but Scopes and Auto.
@@ -106,7 +106,7 @@ func (e *Endpoint) readGet(r *http.Request, from authn.Caller) (ask, error) {
 	if err != nil {
 		return ask{}, errcode.New(errcode.BadRequest, "the query is not well-formed").Because(err)
 	}
-	c, err := e.authn.Caller(r.Context(), from.Principal.Workspace, r.Header)
+	c, err := e.authn.Caller(r.Context(), from, r.Header)
 	if err != nil {
 		return ask{}, err
 	}
@@ -117,7 +117,7 @@ func (e *Endpoint) readGet(r *http.Request, from authn.Caller) (ask, error) {
 	a := ask{principal: c.Principal, offline: !c.Principal.Anonymous() &&
 		(query.Get("offline_token") == "true" || query.Get("access_type") == "offline")}
 	a.again = func(ctx context.Context) error {
-		_, err := e.authn.Caller(ctx, from.Principal.Workspace, r.Header)
+		_, err := e.authn.Caller(ctx, from, r.Header)
 		return err
 	}
 	a.scopes, err = e.common(query, r.Host)
@@ -142,7 +142,7 @@ func (e *Endpoint) readPost(w http.ResponseWriter, r *http.Request, from authn.C
 	switch form.Get("grant_type") {
 	case "password":
 		check := func(ctx context.Context) (policy.Principal, error) {
-			return e.authn.Password(ctx, from.Principal.Workspace, form.Get("username"), form.Get("password"))
+			return e.authn.Password(ctx, from, form.Get("username"), form.Get("password"))
 		}
 		a.principal, err = check(r.Context())
 		a.again = func(ctx context.Context) error {

@@ -39,6 +39,8 @@ var mayImport = []struct {
 		"who is asking depends neither on what is asked nor on where people are stored"},
 	{"gateway/token", []string{"policy", "gateway/errcode", "gateway/authn", "gateway/ociroute"},
 		"the token service decides nothing itself: it asks the gate which scopes to grant, and reads names by the routes' own grammar"},
+	{"gateway/limit", []string{"policy", "gateway/errcode", "gateway/authn"},
+		"counting knows names and addresses, and neither routes nor people"},
 	{"gateway/api", []string{"policy", "gateway/errcode", "gateway/authn"},
 		"management calls are decided like any request, through the same gate"},
 	{"storage", []string{"policy"},
