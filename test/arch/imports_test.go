@@ -35,6 +35,8 @@ var mayImport = []struct {
 		"reading a manifest is a function of its bytes"},
 	{"gateway/oci", []string{"policy", "gateway/errcode", "gateway/ociroute", "gateway/authn", "gateway/oci"},
 		"the protocol asks the gate and the engine through interfaces of its own; it knows no HTTP framework and no token"},
+	{"gateway/egress", []string{"policy"},
+		"the way out knows addresses, not what a call is for; whoever calls is given a client or a dialer"},
 	{"gateway/authn", []string{"policy", "gateway/errcode", "gateway/authn"},
 		"who is asking depends neither on what is asked nor on where people are stored"},
 	{"gateway/token", []string{"policy", "gateway/errcode", "gateway/authn", "gateway/ociroute"},
