@@ -30,6 +30,10 @@ import (
 	"github.com/bondgate/bondgate/policy"
 )
 
+// MaxPassword is the longest password of an account, in bytes: argon2id reads all
+// of it.
+const MaxPassword = 1 << 10
+
 // MaxCache is the longest that a success may be remembered.
 const MaxCache = time.Minute
 
@@ -118,6 +122,9 @@ func New(cfg Config) (*Provider, error) {
 func (p *Provider) Authenticate(ctx context.Context, workspace, name, password string) (policy.Principal, error) {
 	if err := authn.CheckCredential(name, password); err != nil {
 		return policy.Principal{}, err
+	}
+	if len(password) > MaxPassword {
+		return policy.Principal{}, fmt.Errorf("authn/local: no account has so long a password: %w", policy.ErrNotFound)
 	}
 	who := policy.Principal{Workspace: workspace, Issuer: policy.LocalIssuer, ID: name, Kind: policy.KindUser, Auth: "basic"}
 	tag := p.tag(workspace, name, password)

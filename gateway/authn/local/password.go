@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
-	"github.com/bondgate/bondgate/gateway/authn"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -51,8 +50,8 @@ func Check(password string) error {
 		return fmt.Errorf("a password is UTF-8 without control characters: %w", policy.ErrInvalid)
 	case utf8.RuneCountInString(password) < MinPassword:
 		return fmt.Errorf("a password has at least %d characters: %w", MinPassword, policy.ErrInvalid)
-	case len(password) > authn.MaxPassword:
-		return fmt.Errorf("a password has at most %d bytes: %w", authn.MaxPassword, policy.ErrInvalid)
+	case len(password) > MaxPassword:
+		return fmt.Errorf("a password has at most %d bytes: %w", MaxPassword, policy.ErrInvalid)
 	}
 	return nil
 }
