@@ -1,5 +1,7 @@
 package policy
 
+import "time"
+
 // Kind tells what sort of subject a principal is.
 type Kind string
 
@@ -42,6 +44,10 @@ type Principal struct {
 	Credential string
 	Groups     []string
 	Claims     map[string]any
+	// Until is when the proof of who this is ends, for somebody without a lasting
+	// credential, such as a workload with a token of its CI system; zero is no end.
+	// Nothing that is issued on the proof outlives it. No rule sees it.
+	Until time.Time
 }
 
 // The ways in which a principal proves itself.

@@ -19,7 +19,7 @@ type Issued struct {
 }
 
 // Issue writes a bearer token for p that carries scopes. The caller has asked the
-// gate what they may be.
+// gate what they may be. It holds no longer than the proof of who p is.
 func (s *Service) Issue(p policy.Principal, scopes []policy.Scope) (Issued, error) {
 	if len(scopes) > MaxScopes {
 		return Issued{}, fmt.Errorf("token: %d scopes, %d are allowed: %w", len(scopes), MaxScopes, policy.ErrTooLarge)
@@ -28,19 +28,30 @@ func (s *Service) Issue(p policy.Principal, scopes []policy.Scope) (Issued, erro
 		scopes = []policy.Scope{}
 	}
 	now := s.cfg.Now()
+	ttl := s.cfg.TTL
+	if !p.Until.IsZero() {
+		// In whole seconds, like the token's own time: rounding must not add one.
+		ttl = min(ttl, p.Until.Truncate(time.Second).Sub(now.Truncate(time.Second)))
+	}
+	if ttl <= 0 {
+		return Issued{}, refused("the proof of who asks has ended")
+	}
 	k := s.keys.Load().signing(now)
-	return s.write(k, k.access, p, s.cfg.Service, now, s.cfg.TTL, scopes, "")
+	return s.write(k, k.access, p, s.cfg.Service, now, ttl, scopes, "")
 }
 
 // refreshAudience is no service that a bearer token could be for.
 func (s *Service) refreshAudience() string { return s.cfg.Service + "#refresh" }
 
 // IssueRefresh writes a refresh token for p, bound to p's present credential.
-// Nobody in particular, or somebody without a credential of their own, gets
+// Nobody in particular, or somebody without a lasting credential of their own, gets
 // [policy.ErrUnauthenticated].
 func (s *Service) IssueRefresh(ctx context.Context, p policy.Principal) (Issued, error) {
 	if p.Anonymous() {
 		return Issued{}, refused("nobody gets no refresh token")
+	}
+	if !p.Until.IsZero() || p.Kind == policy.KindWorkload {
+		return Issued{}, refused("a proof that ends by itself gets no refresh token")
 	}
 	stamp, err := s.cfg.Credentials.Stamp(ctx, p)
 	if err != nil {
@@ -101,7 +112,7 @@ func (s *Service) Verify(ctx context.Context, workspace, raw string) (authn.Call
 		return authn.Caller{}, err
 	}
 	caller := authn.Caller{Principal: c.principal(), Scopes: c.Access, Scoped: true}
-	s.seen.put(sum, entry{caller: caller, revision: set.revision, expires: time.Unix(c.Expires, 0)})
+	s.seen.put(sum, len(raw), entry{caller: caller, revision: set.revision, expires: time.Unix(c.Expires, 0)})
 	return caller, nil
 }
 
