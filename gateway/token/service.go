@@ -80,7 +80,8 @@ type Config struct {
 	// Rotation is the age at which a signing key gets a successor: at least an
 	// hour, default 30 days.
 	Rotation time.Duration
-	// Verified is how many verified tokens are remembered; default 20,000.
+	// Verified bounds the memory of verified tokens in bytes; default 8 MiB, which
+	// is about 5,000 of one scope.
 	Verified int
 	// Now is the clock; nil for time.Now. Log is nil for slog.Default().
 	Now func() time.Time
@@ -119,7 +120,7 @@ func (c *Config) complete() error {
 		return fmt.Errorf("token: a negative number of remembered tokens: %w", policy.ErrInvalid)
 	}
 	if c.Verified == 0 {
-		c.Verified = 20_000
+		c.Verified = 8 << 20
 	}
 	if c.Now == nil {
 		c.Now = time.Now
