@@ -258,6 +258,8 @@ func (p *Protocol) receive(ctx context.Context, c *call, id string, at chunk) (i
 // goes away changes nothing: the blob is wholly there or wholly absent.
 func (p *Protocol) commit(ctx context.Context, c *call, id string, want digest.Digest) error {
 	ctx = context.WithoutCancel(ctx)
+	// A deletion of the same blob comes before both its link and its row, or after.
+	defer p.locks.share(c.repo)()
 	canonical, size, err := p.engine.CommitUpload(ctx, c.repo, id, want)
 	p.uploads.ended(c.owner(), id, err)
 	if err != nil {

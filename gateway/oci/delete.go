@@ -19,11 +19,13 @@ func (p *Protocol) deleteTag(ctx context.Context, c *call) error {
 	if err := c.carries(policy.TagDelete); err != nil {
 		return err
 	}
-	return p.persist(c, []string{c.route.Tag}, func(held bool) error {
+	var missing *policy.Request
+	err := p.persist(c, []string{c.route.Tag}, func(held bool) error {
 		req := c.request(policy.TagDelete)
 		a, err := p.find(ctx, c, &req)
 		if errors.Is(err, policy.ErrNotFound) {
-			return p.absent(ctx, c, req, manifestUnknown())
+			missing = &req
+			return nil
 		}
 		if err != nil {
 			return err
@@ -41,6 +43,10 @@ func (p *Protocol) deleteTag(ctx context.Context, c *call) error {
 		c.done(http.StatusAccepted)
 		return nil
 	})
+	if err == nil && missing != nil {
+		return p.gone(ctx, c, *missing, manifestUnknown())
+	}
+	return err
 }
 
 // untag removes the tag from the index, which is the truth, and then its link.
@@ -53,10 +59,7 @@ func (p *Protocol) untag(ctx context.Context, c *call, req policy.Request) error
 	if err != nil {
 		return err
 	}
-	if err := p.engine.Untag(ctx, c.repo, c.route.Tag); err != nil && !errors.Is(err, policy.ErrNotFound) {
-		return err
-	}
-	return nil
+	return p.unlink(ctx, policy.Removal{Repository: c.repo, Kind: policy.RemovedTag, Name: c.route.Tag})
 }
 
 // persist tries until nothing moved between the judgement and the deed. The first
@@ -86,7 +89,7 @@ func (p *Protocol) deleteManifest(ctx context.Context, c *call) error {
 		req := c.request(policy.ManifestDelete)
 		a, err := p.find(ctx, c, &req)
 		if errors.Is(err, policy.ErrNotFound) {
-			return p.absent(ctx, c, req, manifestUnknown())
+			return p.gone(ctx, c, req, manifestUnknown())
 		}
 		if err != nil {
 			return err
@@ -128,18 +131,15 @@ func (p *Protocol) unlist(ctx context.Context, c *call, a *policy.Artifact) erro
 		return err
 	}
 	p.bodies.drop(bodyKey{c.repo, a.Digest})
+	removals := make([]policy.Removal, 0, len(tags)+1)
 	for _, tag := range tags {
-		if err := p.engine.Untag(ctx, c.repo, tag); err != nil && !errors.Is(err, policy.ErrNotFound) {
-			return err
-		}
+		removals = append(removals, policy.Removal{Repository: c.repo, Kind: policy.RemovedTag, Name: tag})
 	}
-	if err := p.engine.DeleteManifest(ctx, c.repo, a.Digest); err != nil && !errors.Is(err, policy.ErrNotFound) {
-		return err
-	}
-	return nil
+	return p.unlink(ctx, append(removals, policy.Removal{Repository: c.repo, Kind: policy.RemovedManifest, Name: string(a.Digest)})...)
 }
 
-// deleteBlob serves DELETE of a blob: the repository no longer has it.
+// deleteBlob serves DELETE of a blob: the repository no longer has it. One that a
+// manifest names stays: a manifest that was taken never loses its blobs.
 func (p *Protocol) deleteBlob(ctx context.Context, c *call) error {
 	if err := c.carries(policy.BlobDelete); err != nil {
 		return err
@@ -148,7 +148,7 @@ func (p *Protocol) deleteBlob(ctx context.Context, c *call) error {
 	canonical, size, err := p.index.Blob(ctx, c.repo, c.digest())
 	if errors.Is(err, policy.ErrNotFound) {
 		req.Blob = &policy.Blob{Digest: c.digest(), Size: -1}
-		return p.absent(ctx, c, req, blobUnknown())
+		return p.gone(ctx, c, req, blobUnknown())
 	}
 	if err != nil {
 		return err
@@ -158,10 +158,19 @@ func (p *Protocol) deleteBlob(ctx context.Context, c *call) error {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
+	defer p.locks.alone(c.repo)()
+	named, err := p.index.BlobManifests(ctx, c.repo, canonical, 1)
+	if err != nil {
+		return err
+	}
+	if len(named) > 0 {
+		return errcode.New(errcode.Unsupported, "manifests name the blob, "+string(named[0])+" for one: delete them first").
+			With("Allow", "GET, HEAD")
+	}
 	if err := p.index.DeleteBlob(ctx, c.repo, canonical); err != nil {
 		return missingBlob(err)
 	}
-	if err := p.engine.DeleteBlob(ctx, c.repo, canonical); err != nil && !errors.Is(err, policy.ErrNotFound) {
+	if err := p.unlink(ctx, policy.Removal{Repository: c.repo, Kind: policy.RemovedBlob, Name: string(canonical)}); err != nil {
 		return err
 	}
 	c.done(http.StatusAccepted)

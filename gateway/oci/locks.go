@@ -18,6 +18,9 @@ const stripes = 1024
 type locks struct {
 	seed    maphash.Seed
 	stripes [stripes]sync.Mutex
+	// blobs are of whole repositories: many add blobs and name them in manifests,
+	// side by side, and who takes a blob away does so alone.
+	blobs [stripes]sync.RWMutex
 }
 
 type lockKey struct {
@@ -45,4 +48,23 @@ func (l *locks) hold(repo policy.Repository, names ...string) (release func()) {
 			l.stripes[i].Unlock()
 		}
 	}
+}
+
+// share keeps the repository's blobs from being taken away until release. It comes
+// after hold.
+func (l *locks) share(repo policy.Repository) (release func()) {
+	m := l.ofBlobs(repo)
+	m.RLock()
+	return m.RUnlock
+}
+
+// alone waits until nobody shares the repository's blobs.
+func (l *locks) alone(repo policy.Repository) (release func()) {
+	m := l.ofBlobs(repo)
+	m.Lock()
+	return m.Unlock
+}
+
+func (l *locks) ofBlobs(repo policy.Repository) *sync.RWMutex {
+	return &l.blobs[maphash.Comparable(l.seed, repo)%stripes]
 }

@@ -357,6 +357,11 @@ func (p *Protocol) judgePush(ctx context.Context, c *call, in *push, a *policy.A
 // store writes the manifest, then the index, then the links of the tags. Before
 // the index knows it the manifest is not served; after that it wholly is.
 func (p *Protocol) store(ctx context.Context, c *call, in *push, a *policy.Artifact, moves []policy.TagMove) error {
+	release, err := p.keep(ctx, c, in, a)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := p.engine.PutManifest(ctx, c.repo, a.Digest, a.MediaType, in.body); err != nil {
 		return err
 	}

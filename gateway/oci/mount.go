@@ -101,6 +101,7 @@ func (p *Protocol) tryMount(ctx context.Context, c *call, from policy.Repository
 	}
 	warn(c.w.Header(), decision)
 	ctx = context.WithoutCancel(ctx)
+	defer p.locks.share(c.repo)()
 	size, err := p.engine.MountBlob(ctx, from, c.repo, source.Digest)
 	if errors.Is(err, policy.ErrNotFound) {
 		return false, nil

@@ -103,10 +103,18 @@ type Changes interface {
 	DeleteManifest(ctx context.Context, repo policy.Repository, d digest.Digest, judged []string) (tags []string, err error)
 }
 
+// Removals are the deletions that the index has made and storage may not know of.
+// Each of the index's deletions is one, from its transaction on until Removed.
+type Removals interface {
+	Removals(ctx context.Context, repo policy.Repository) ([]policy.Removal, error)
+	Removed(ctx context.Context, removals ...policy.Removal) error
+}
+
 // Index is what is known of the content, and the truth about tags.
 type Index interface {
 	NameIndex
 	GraphIndex
 	BlobIndex
 	Changes
+	Removals
 }

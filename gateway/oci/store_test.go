@@ -31,6 +31,9 @@ type store struct {
 	repos     map[string]bool
 	writes    int
 	nextID    int
+	removals  []policy.Removal
+	// stuck is what storage answers to every removal; nil when it works.
+	stuck error
 	// beforePush runs in every Push, before it looks at the tags.
 	beforePush func()
 }
@@ -71,6 +74,9 @@ func (s *store) OpenBlob(ctx context.Context, repo policy.Repository, d digest.D
 func (s *store) unlink(repo policy.Repository, d digest.Digest) error {
 	defer s.lock()()
 	s.writes++
+	if s.stuck != nil {
+		return s.stuck
+	}
 	if !s.links[at(repo, d)] {
 		return policy.ErrNotFound
 	}
@@ -174,8 +180,10 @@ func (s *store) Tag(_ context.Context, repo policy.Repository, tag string, d dig
 func (s *store) Untag(_ context.Context, repo policy.Repository, tag string) error {
 	defer s.lock()()
 	s.writes++
-	delete(s.tagLinks, at(repo, tag))
-	return nil
+	if s.stuck == nil {
+		delete(s.tagLinks, at(repo, tag))
+	}
+	return s.stuck
 }
 
 // engine and index are the two sides of the store: both can delete.
@@ -188,8 +196,10 @@ func (e engine) DeleteBlob(_ context.Context, repo policy.Repository, d digest.D
 func (e engine) DeleteManifest(_ context.Context, repo policy.Repository, d digest.Digest) error {
 	defer e.lock()()
 	e.writes++
-	delete(e.manifests, at(repo, d))
-	return nil
+	if e.stuck == nil {
+		delete(e.manifests, at(repo, d))
+	}
+	return e.stuck
 }
 
 type index struct{ *store }
@@ -325,6 +335,7 @@ func (x index) DeleteBlob(_ context.Context, repo policy.Repository, d digest.Di
 	defer x.lock()()
 	x.writes++
 	delete(x.blobs, at(repo, d))
+	x.remove(repo, policy.RemovedBlob, string(d))
 	return nil
 }
 
@@ -363,6 +374,7 @@ func (x index) DeleteTag(_ context.Context, repo policy.Repository, tag string, 
 		return policy.ErrConflict
 	}
 	delete(x.tags, at(repo, tag))
+	x.remove(repo, policy.RemovedTag, tag)
 	return nil
 }
 
@@ -375,11 +387,13 @@ func (x index) DeleteManifest(_ context.Context, repo policy.Repository, d diges
 		}
 	}
 	delete(x.artifacts, at(repo, d))
+	x.remove(repo, policy.RemovedManifest, string(d))
 	var out []string
 	for key, have := range x.tags {
 		if name, tag, _ := cut(key); name == repo.Name && have == d {
 			out = append(out, tag)
 			delete(x.tags, key)
+			x.remove(repo, policy.RemovedTag, tag)
 		}
 	}
 	return out, nil
