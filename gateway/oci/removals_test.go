@@ -3,12 +3,11 @@ package oci
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -69,32 +68,58 @@ func TestABlobThatAManifestNamesIsNotDeleted(t *testing.T) {
 	}
 }
 
-// Whoever is first wins; a manifest that was taken has its blobs, in the index and
-// in storage.
+// A deletion that comes when storage is written and the index is not yet has to
+// wait: whoever is first wins, and both sides agree.
 func TestADeletedBlobIsMissedByNoManifest(t *testing.T) {
 	b := openBench(t)
 	config := b.blob("p/a", `{}`)
 	config.MediaType = configType
-	for n := range 300 {
-		layer := b.blob("p/a", fmt.Sprint("layer ", n))
-		body := manifestOf(config, "", layer)
-		var wg sync.WaitGroup
-		wg.Go(func() { b.do(alice, "DELETE", "/v2/p/a/blobs/"+string(layer.Digest), nothing()) })
-		if rand.IntN(2) == 0 {
-			wg.Go(func() { b.blob("p/a", fmt.Sprint("layer ", n)) })
+	layer := b.blob("p/a", "layer")
+	var deletion chan int
+	deleting := func() {
+		done := make(chan int, 1)
+		deletion = done
+		go func() { done <- b.do(alice, "DELETE", "/v2/p/a/blobs/"+string(layer.Digest), nothing()).Code }()
+		time.Sleep(20 * time.Millisecond) // it would be through by now, if it did not wait
+	}
+	agree := func(want bool) {
+		t.Helper()
+		key := at(policy.Repository{Name: "p/a"}, layer.Digest)
+		if known, linked := b.blobs[key] != "", b.links[key]; known != want || linked != want {
+			t.Fatalf("of the blob the index knows %v, storage %v, want %v", known, linked, want)
 		}
-		if got := b.do(alice, "PUT", "/v2/p/a/manifests/v1", strings.NewReader(body)); got.Code != http.StatusCreated && got.Code != http.StatusBadRequest {
-			t.Fatalf("the push is answered %d %s", got.Code, got.Body)
+	}
+	b.beforeAddBlob = deleting
+	b.blob("p/a", "layer")
+	if status := <-deletion; status != http.StatusAccepted {
+		t.Fatalf("the deletion after an upload is answered %d", status)
+	}
+	agree(false)
+	b.beforeAddBlob = nil
+	b.blob("p/a", "layer")
+	b.beforePush = deleting
+	b.wants(http.StatusCreated, "PUT", "/v2/p/a/manifests/v1", manifestOf(config, "", layer))
+	if status := <-deletion; status != http.StatusMethodNotAllowed {
+		t.Fatalf("the deletion beside a push is answered %d", status)
+	}
+	agree(true)
+}
+
+// The deletion is through before the manifest is stored, and after it was judged.
+func TestAPushWhoseBlobIsDeletedMeanwhileIsRefused(t *testing.T) {
+	b := openBench(t)
+	config := b.blob("p/a", `{}`)
+	config.MediaType = configType
+	layer := b.blob("p/a", "layer")
+	b.gate = gateFunc(func(r policy.Request) (policy.Decision, error) {
+		if r.Action == policy.ManifestPush && r.Purpose != policy.Inspect {
+			b.wants(http.StatusAccepted, "DELETE", "/v2/p/a/blobs/"+string(layer.Digest), "")
 		}
-		wg.Wait()
-		repo := policy.Repository{Name: "p/a"}
-		known, linked := b.blobs[at(repo, layer.Digest)] != "", b.links[at(repo, layer.Digest)]
-		if known != linked {
-			t.Fatalf("try %d: of the blob the index knows %v, storage %v", n, known, linked)
-		}
-		if b.artifacts[at(repo, digest.FromString(body))] != nil && !linked {
-			t.Fatalf("try %d: a manifest has lost its layer", n)
-		}
+		return yes, nil
+	})
+	b.wants(http.StatusBadRequest, "PUT", "/v2/p/a/manifests/v1", manifestOf(config, "", layer))
+	if len(b.manifests)+len(b.artifacts)+len(b.tags) > 0 {
+		t.Errorf("storage has %v, the index %v and %v", b.manifests, b.artifacts, b.tags)
 	}
 }
 

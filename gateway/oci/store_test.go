@@ -36,6 +36,8 @@ type store struct {
 	stuck error
 	// beforePush runs in every Push, before it looks at the tags.
 	beforePush func()
+	// beforeAddBlob runs when storage has a blob and the index is to know of it.
+	beforeAddBlob func()
 }
 
 func newStore() *store {
@@ -322,6 +324,9 @@ func (x index) Blob(_ context.Context, repo policy.Repository, d digest.Digest) 
 }
 
 func (x index) AddBlob(_ context.Context, repo policy.Repository, canonical, alias digest.Digest, _ int64) error {
+	if x.beforeAddBlob != nil {
+		x.beforeAddBlob()
+	}
 	defer x.lock()()
 	x.writes++
 	x.blobs[at(repo, canonical)] = canonical
