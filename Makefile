@@ -13,7 +13,7 @@ FUZZTIME ?= 10s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check fmt vet lint race fuzz rego conformance e2e e2e-deps bench kill generate vuln clean
+.PHONY: help build run test check fmt vet lint race fuzz rego conformance e2e e2e-deps bench soak memory kill generate vuln clean
 
 help: ## print this table
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ e2e-deps: ## install what the tests with real clients need (root, Debian)
 
 bench: build ## figures against distribution v3.1.2 in one run
 	@scripts/bench
+
+soak: build ## mixed load at 70 % of the machine for DURATION (24m); fails if anything grows
+	@scripts/soak
+
+memory: build ## the resident set with 1,000 pulls of 100 MiB, and 100 pushes of 1 GiB, at a time
+	@scripts/memory
 
 kill: build ## kill -9 in the middle of pushes, 100 rounds
 	@scripts/kill
