@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
@@ -38,13 +39,19 @@ func hostname(host string) string {
 	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
-func (e *Edge) workspace(host string) string {
-	if len(e.cfg.Workspaces) > 0 {
-		if w, ok := e.cfg.Workspaces[hostname(host)]; ok {
-			return w
-		}
+// HeaderWorkspace names the workspace of a request that comes by the socket,
+// where no host name can. The network's requests cannot choose by it.
+const HeaderWorkspace = "X-Bondgate-Workspace"
+
+func (e *Edge) workspace(r *http.Request, v *visit) (string, error) {
+	if v.operator {
+		return cmp.Or(r.Header.Get(HeaderWorkspace), policy.DefaultWorkspace), nil
 	}
-	return policy.DefaultWorkspace
+	if e.cfg.Workspaces == nil {
+		return policy.DefaultWorkspace, nil
+	}
+	w, err := e.cfg.Workspaces.Workspace(hostname(r.Host))
+	return cmp.Or(w, policy.DefaultWorkspace), err
 }
 
 // peer is the address at the other end of the connection; the zero Addr for a

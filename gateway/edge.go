@@ -65,9 +65,16 @@ type Config struct {
 	// TrustedProxies are the peers whose X-Forwarded-For is believed. Nothing
 	// else that they say is.
 	TrustedProxies []netip.Prefix
-	// Workspaces maps a host name, in lower case and without port, to the
-	// workspace that it serves; any other host serves the default one.
-	Workspaces map[string]string
+	// Workspaces is nil when every host is of the default workspace.
+	Workspaces Workspaces
+	// Rates is nil when everybody may ask as often as they like.
+	Rates Rates
+	// Certificates is nil when a client's certificate says nothing.
+	Certificates Certificates
+	// Sessions is nil when no browser logs in; Login serves the pages where it does,
+	// below /login/ and at /logout, and /.well-known/bondgate.
+	Sessions Sessions
+	Login    Handler
 	// Patience is how long the body of a request that is no push may take; a
 	// minute when zero.
 	Patience time.Duration
@@ -91,11 +98,6 @@ func (c *Config) complete() error {
 	for _, p := range c.Parts {
 		if p.Name == "" || p.Check == nil {
 			return fmt.Errorf("gateway: a part of readiness has no name or no check: %w", policy.ErrInvalid)
-		}
-	}
-	for host, workspace := range c.Workspaces {
-		if host != strings.ToLower(host) || !validHost(host) || workspace == "" {
-			return fmt.Errorf("gateway: the host %q cannot be a workspace's: %w", host, policy.ErrInvalid)
 		}
 	}
 	if c.Log == nil {
@@ -158,6 +160,8 @@ type visit struct {
 	route ociroute.Route
 	// body is what has to come in time; nil for a push, and where there is none.
 	body *patient
+	// certificate is who the connection's certificate names; empty for none.
+	certificate policy.Principal
 	// caller is for the log; empty until it is known.
 	caller policy.Principal
 }
@@ -170,11 +174,12 @@ func (v *visit) address() string {
 	return v.ip.String()
 }
 
-// from is who a request comes from before anybody is known.
+// from is who a request comes from before its header is read: nobody, or whoever
+// the connection's certificate names.
 func (v *visit) from() authn.Caller {
-	return authn.Caller{
-		Principal: policy.Principal{Workspace: v.workspace}, RequestID: v.id, ClientIP: v.address(),
-	}
+	c := authn.Caller{Principal: v.certificate, RequestID: v.id, ClientIP: v.address()}
+	c.Principal.Workspace = v.workspace
+	return c
 }
 
 func (e *Edge) serve(w http.ResponseWriter, r *http.Request, operator bool) {
@@ -215,7 +220,18 @@ func (e *Edge) dispatch(a *answer, r *http.Request, v *visit) error {
 	if !v.operator && !unnamed && !validHost(r.Host) {
 		return errHost
 	}
-	v.workspace = e.workspace(r.Host)
+	var err error
+	if v.workspace, err = e.workspace(r, v); err != nil {
+		return err
+	}
+	if e.cfg.Rates != nil && !v.operator && path != "/livez" && path != "/readyz" {
+		if err := e.cfg.Rates.Address(v.address()); err != nil {
+			return err
+		}
+	}
+	if err := e.certified(r, v); err != nil {
+		return err
+	}
 	if !v.operator && (path == "/v2" || strings.HasPrefix(path, "/v2/")) {
 		return e.registry(a, r, v)
 	}
@@ -238,6 +254,9 @@ func (e *Edge) registry(a *answer, r *http.Request, v *visit) error {
 		return err
 	}
 	v.caller = c.Principal
+	if err := e.counted(v, c.Principal); err != nil {
+		return err
+	}
 	return e.cfg.Protocol.Serve(a, r, c)
 }
 

@@ -295,8 +295,72 @@ func TestMetricsAreAClosedList(t *testing.T) {
 	}
 }
 
+// hosts are the workspaces of the tests; a host called "down" is asked of a
+// database that does not answer.
+type hosts map[string]string
+
+func (h hosts) Workspace(host string) (string, error) {
+	if host == "down" {
+		return "", policy.ErrUnavailable
+	}
+	return h[host], nil
+}
+
+func TestAHostWhoseWorkspaceIsNotKnownNowIsNotTheDefaultOne(t *testing.T) {
+	h := newHouse(t, func(c *gateway.Config) { c.Workspaces = hosts{} })
+	r := request("GET", "/v2/", basic("alice"))
+	r.Host = "down"
+	if got := h.do(r).Code; got != http.StatusServiceUnavailable {
+		t.Fatalf("status %d", got)
+	}
+}
+
+func TestOnlyTheSocketChoosesAWorkspaceByHeader(t *testing.T) {
+	h := newHouse(t)
+	h.do(request("GET", "/api/v1/x", basic("alice"), with(gateway.HeaderWorkspace, "prod")))
+	if got := h.api.last.Principal.Workspace; got != policy.DefaultWorkspace {
+		t.Fatalf("the network chose %q", got)
+	}
+	h.edge.Operator().ServeHTTP(httptest.NewRecorder(), request("GET", "/api/v1/x", with(gateway.HeaderWorkspace, "prod")))
+	if got := h.api.last.Principal; got.Workspace != "prod" || got.Kind != policy.KindOperator {
+		t.Fatalf("the socket got %+v", got)
+	}
+}
+
+// rates refuse an address and a project.
+type rates struct{}
+
+func (rates) Address(address string) error {
+	if address == "192.0.2.66" {
+		return policy.ErrLimited
+	}
+	return nil
+}
+
+func (rates) Caller(p policy.Principal, project, _ string) error {
+	if project == "busy" && p.ID == "alice" {
+		return policy.ErrLimited
+	}
+	return nil
+}
+
+func TestTooManyRequestsAreAnsweredBeforeTheyCostAnything(t *testing.T) {
+	h := newHouse(t, func(c *gateway.Config) { c.Rates = rates{} })
+	for path, want := range map[string]int{"/v2/busy/app/manifests/1": http.StatusTooManyRequests, "/v2/calm/app/manifests/1": http.StatusOK} {
+		answer := h.do(request("GET", path, basic("alice")))
+		if answer.Code != want || want == http.StatusTooManyRequests && answer.Header().Get("Retry-After") == "" {
+			t.Errorf("%s: %d %v", path, answer.Code, answer.Header())
+		}
+	}
+	r := request("GET", "/v2/", basic("alice"))
+	r.RemoteAddr = "192.0.2.66:1234"
+	if got := h.do(r).Code; got != http.StatusTooManyRequests {
+		t.Errorf("status %d", got)
+	}
+}
+
 func TestWorkspacesAreByHost(t *testing.T) {
-	h := newHouse(t, func(c *gateway.Config) { c.Workspaces = map[string]string{"prod.example": "prod"} })
+	h := newHouse(t, func(c *gateway.Config) { c.Workspaces = hosts{"prod.example": "prod"} })
 	for host, want := range map[string]string{"prod.example:5000": "prod", "PROD.example": "prod", "evil-prod.example": "default", "prod.example.evil": "default"} {
 		r := request("GET", "/v2/", basic("alice"))
 		r.Host = host
@@ -317,7 +381,6 @@ func TestNewChecksItsConfiguration(t *testing.T) {
 		"no protocol":                      func(c *gateway.Config) { c.Protocol = nil },
 		"no gate":                          func(c *gateway.Config) { c.Gate = nil },
 		"a part that is never checked":     func(c *gateway.Config) { c.Parts = []gateway.Part{{Name: "x"}} },
-		"a workspace's host in upper case": func(c *gateway.Config) { c.Workspaces = map[string]string{"A": "a"} },
 	} {
 		cfg := gateway.Config{
 			Authn: a, Gate: &gate{}, Protocol: &handler{}, Token: &handler{}, Keys: keys{}, Metrics: prometheus.NewRegistry(),

@@ -45,6 +45,15 @@ func (e *Edge) routes() *gin.Engine {
 	if e.cfg.API != nil {
 		g.Any("/api/*path", e.page("api", e.api))
 	}
+	if e.cfg.Login != nil {
+		login := e.page("login", e.login)
+		for _, path := range []string{"/login/*path", "/.well-known/bondgate"} {
+			g.GET(path, login)
+			g.HEAD(path, login)
+		}
+		g.POST("/login/*path", login)
+		g.POST("/logout", login)
+	}
 	g.NoRoute(e.page(labelOther, func(http.ResponseWriter, *http.Request, *visit) error {
 		return errcode.New(errcode.NotFound, "no such page")
 	}))
@@ -87,17 +96,22 @@ func (e *Edge) jwks(w http.ResponseWriter, _ *http.Request, _ *visit) error {
 
 func (e *Edge) api(w http.ResponseWriter, r *http.Request, v *visit) error {
 	w.Header().Set("Cache-Control", "no-store")
-	c := v.from()
-	if v.operator {
-		c.Principal = operator(v.workspace)
-	} else {
-		var err error
-		if c, err = e.cfg.Authn.Caller(r.Context(), c, r.Header); err != nil {
-			return err
-		}
+	c, err := e.manager(r, v)
+	if err != nil {
+		return err
 	}
 	v.caller = c.Principal
+	if err := e.counted(v, c.Principal); err != nil {
+		return err
+	}
 	return e.cfg.API.Serve(w, r, c)
+}
+
+func (e *Edge) login(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if v.operator {
+		return errcode.New(errcode.NotFound, "nobody logs in by the socket")
+	}
+	return e.cfg.Login.Serve(w, r, v.from())
 }
 
 // operator is whoever may open the socket.
