@@ -13,11 +13,9 @@ package local
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -73,9 +71,8 @@ type Provider struct {
 	wait     time.Duration
 	turns    *semaphore.Weighted
 	flight   singleflight.Group
-	key      []byte // of this process; nothing under it is ever stored
 	dummy    phc
-	known    *successes
+	known    *authn.Successes[success]
 }
 
 var _ authn.Passwords = (*Provider)(nil)
@@ -106,12 +103,11 @@ func New(cfg Config) (*Provider, error) {
 	p := &Provider{
 		store: cfg.Store, revision: cfg.Revision, now: cfg.Now, wait: cfg.Wait,
 		turns: semaphore.NewWeighted(int64(cfg.Concurrency)),
-		key:   make([]byte, sha256.Size),
 		// A sum of random bytes: no password has it.
 		dummy: phc{memory: memoryKiB, iterations: iterations, lanes: lanes, salt: make([]byte, saltBytes), sum: make([]byte, sumBytes)},
-		known: newSuccesses(cfg.Remembered, cfg.Remember),
+		known: authn.NewSuccesses[success](cfg.Remembered, cfg.Remember),
 	}
-	for _, b := range [][]byte{p.key, p.dummy.salt, p.dummy.sum} {
+	for _, b := range [][]byte{p.dummy.salt, p.dummy.sum} {
 		_, _ = rand.Read(b)
 	}
 	return p, nil
@@ -127,11 +123,11 @@ func (p *Provider) Authenticate(ctx context.Context, workspace, name, password s
 		return policy.Principal{}, fmt.Errorf("authn/local: no account has so long a password: %w", policy.ErrNotFound)
 	}
 	who := policy.Principal{Workspace: workspace, Issuer: policy.LocalIssuer, ID: name, Kind: policy.KindUser, Auth: "basic"}
-	tag := p.tag(workspace, name, password)
+	tag := p.known.Tag(workspace, name, password)
 	// The revision is read before the row: a change in between makes the entry
 	// look old, never fresh.
 	revision := p.revision()
-	entry, ok := p.known.get(tag, p.now())
+	entry, ok := p.known.Get(tag, p.now())
 	if ok && revision >= 0 && entry.revision == revision {
 		return who, nil
 	}
@@ -146,7 +142,7 @@ func (p *Provider) Authenticate(ctx context.Context, workspace, name, password s
 		return policy.Principal{}, fmt.Errorf("authn/local: reading the hash: %w", err)
 	}
 	if ok && entry.hash == stored && !disabled {
-		p.known.confirm(tag, revision)
+		p.known.Amend(tag, success{hash: stored, revision: revision})
 		return who, nil
 	}
 	h, err := parse(stored)
@@ -158,10 +154,10 @@ func (p *Provider) Authenticate(ctx context.Context, workspace, name, password s
 		return policy.Principal{}, err
 	}
 	if !match || disabled {
-		p.known.drop(tag)
+		p.known.Drop(tag)
 		return policy.Principal{}, fmt.Errorf("authn/local: wrong password, or disabled: %w", policy.ErrUnauthenticated)
 	}
-	p.known.put(tag, success{hash: stored, revision: revision}, p.now())
+	p.known.Put(tag, success{hash: stored, revision: revision}, p.now())
 	return who, nil
 }
 
@@ -187,7 +183,7 @@ func (p *Provider) Stamp(ctx context.Context, who policy.Principal) (string, err
 // compare computes one hash when it is this request's turn. Requests with the
 // same credential against the same row share one computation: a client that
 // opens eight connections sends its password eight times.
-func (p *Provider) compare(ctx context.Context, tag tag, h phc, password string) (bool, error) {
+func (p *Provider) compare(ctx context.Context, tag authn.CredentialTag, h phc, password string) (bool, error) {
 	flight := p.flight.DoChan(string(tag[:])+string(h.sum), func() (any, error) {
 		// The computation outlives the request that began it: others wait for it.
 		wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.wait)
@@ -207,16 +203,9 @@ func (p *Provider) compare(ctx context.Context, tag tag, h phc, password string)
 	}
 }
 
-// tag is the keyed hash that a success is remembered under.
-type tag [sha256.Size]byte
-
-func (p *Provider) tag(workspace, name, password string) tag {
-	mac := hmac.New(sha256.New, p.key)
-	var size [8]byte
-	for _, s := range []string{workspace, name, password} {
-		binary.BigEndian.PutUint64(size[:], uint64(len(s)))
-		mac.Write(size[:])
-		mac.Write([]byte(s))
-	}
-	return tag(mac.Sum(nil))
+// success is a password that was right: for which stored hash, and at which
+// revision that hash was last seen in the store.
+type success struct {
+	hash     string
+	revision int64
 }

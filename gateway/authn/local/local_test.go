@@ -281,17 +281,6 @@ func TestStoredParametersAreBounded(t *testing.T) {
 	}
 }
 
-func TestSuccessesAreBounded(t *testing.T) {
-	s := newSuccesses(100, time.Minute)
-	at := time.Now()
-	for i := range 10_000 {
-		s.put(tag{byte(i), byte(i >> 8)}, success{hash: "h"}, at)
-	}
-	if n := len(s.now) + len(s.old); n > 100 {
-		t.Fatalf("%d entries", n)
-	}
-}
-
 func BenchmarkAuthenticateWarm(b *testing.B) {
 	r := newRows()
 	p, err := New(Config{Store: r, Revision: r.revision.Load})

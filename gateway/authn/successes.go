@@ -1,0 +1,110 @@
+package authn
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"sync"
+	"time"
+)
+
+// CredentialTag is what a credential is remembered under instead of itself: a
+// hash under a key of this process that is never stored.
+type CredentialTag [sha256.Size]byte
+
+// Successes is a bounded memory of credentials that were right, for providers
+// whose check is costly, with what V says about each. It never holds a password.
+// It keeps two generations and forgets the older when the newer is full, so that
+// a flood of credentials costs no scan and no list.
+type Successes[V any] struct {
+	key   []byte
+	limit int
+	hold  time.Duration
+
+	mu       sync.Mutex
+	now, old map[CredentialTag]held[V]
+}
+
+type held[V any] struct {
+	value V
+	until time.Time
+}
+
+// NewSuccesses makes a memory of about limit credentials, each for hold.
+func NewSuccesses[V any](limit int, hold time.Duration) *Successes[V] {
+	s := &Successes[V]{
+		key: make([]byte, sha256.Size), limit: max(1, limit/2), hold: hold,
+		now: map[CredentialTag]held[V]{}, old: map[CredentialTag]held[V]{},
+	}
+	_, _ = rand.Read(s.key) // never fails
+	return s
+}
+
+// Tag is the credential's in this memory. The lengths are hashed too: no two
+// credentials run into each other.
+func (s *Successes[V]) Tag(workspace, name, password string) CredentialTag {
+	mac := hmac.New(sha256.New, s.key)
+	var size [8]byte
+	for _, part := range []string{workspace, name, password} {
+		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
+		mac.Write(size[:])
+		mac.Write([]byte(part))
+	}
+	return CredentialTag(mac.Sum(nil))
+}
+
+// Get answers what was put, unless its time is over.
+func (s *Successes[V]) Get(t CredentialTag, at time.Time) (V, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.find(t)
+	if !ok || !at.Before(e.until) {
+		var none V
+		return none, false
+	}
+	return e.value, true
+}
+
+// Put remembers a success that was seen at a time.
+func (s *Successes[V]) Put(t CredentialTag, v V, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.set(t, held[V]{value: v, until: at.Add(s.hold)})
+}
+
+// Amend changes what is remembered, if it still is. The time that it holds does
+// not begin anew.
+func (s *Successes[V]) Amend(t CredentialTag, v V) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.find(t); ok {
+		s.set(t, held[V]{value: v, until: e.until})
+	}
+}
+
+// Drop forgets a credential.
+func (s *Successes[V]) Drop(t CredentialTag) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.now, t)
+	delete(s.old, t)
+}
+
+// find wants the lock.
+func (s *Successes[V]) find(t CredentialTag) (held[V], bool) {
+	e, ok := s.now[t]
+	if !ok {
+		e, ok = s.old[t]
+	}
+	return e, ok
+}
+
+// set wants the lock.
+func (s *Successes[V]) set(t CredentialTag, e held[V]) {
+	if _, there := s.now[t]; !there && len(s.now) >= s.limit {
+		s.now, s.old = make(map[CredentialTag]held[V], s.limit), s.now
+	}
+	delete(s.old, t)
+	s.now[t] = e
+}
