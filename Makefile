@@ -41,7 +41,7 @@ lint: ## golangci-lint, pinned; what it is asked, and why, stands in .golangci.y
 race: ## the race detector, on the packages that link no heavy vendor (needs gcc)
 	@scripts/race
 
-fuzz: ## fuzz each target for FUZZTIME (10s)
+fuzz: ## fuzz each target for FUZZTIME (10s), two at a time
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
 rego: ## stock opa over the shipped bundle: check, format, tests
