@@ -48,14 +48,14 @@ type IssuerKey struct {
 	Private       crypto.Signer
 }
 
-// StartIssuer starts an issuer on plain HTTP at the loopback, with one key of RS256.
+// StartIssuer starts an issuer on plain HTTP at the loopback, with one key of ES256.
 func StartIssuer(t testing.TB) *Issuer {
 	t.Helper()
 	i := &Issuer{t: t}
 	i.server = httptest.NewServer(i)
 	t.Cleanup(i.server.Close)
 	i.URL = i.server.URL
-	i.Rotate("RS256")
+	i.Rotate("ES256")
 	return i
 }
 

@@ -301,7 +301,7 @@ func (s *KeySet) get(ctx context.Context) ([]byte, time.Duration, error) {
 		at = m.JWKSURI
 	}
 	raw, holds, err := get(ctx, s.cfg.Client, at)
-	if holds == 0 {
+	if holds < 0 {
 		holds = s.cfg.Hold
 	}
 	return raw, min(max(holds, minHold), maxHold), err

@@ -89,7 +89,7 @@ func checkURL(raw string, plain bool) error {
 	return nil
 }
 
-// get reads a document and how long its sender says that it holds; zero when it
+// get reads a document and how long its sender says that it holds; negative when it
 // does not say. Every failure is [policy.ErrUnavailable].
 func get(ctx context.Context, client *http.Client, from string) (body []byte, holds time.Duration, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
@@ -115,7 +115,8 @@ func get(ctx context.Context, client *http.Client, from string) (body []byte, ho
 	return body, maxAge(resp.Header), nil
 }
 
-// maxAge is the max-age of Cache-Control (RFC 9111, section 5.2.2.1).
+// maxAge is the max-age of Cache-Control (RFC 9111, section 5.2.2.1); negative when
+// there is none.
 func maxAge(h http.Header) time.Duration {
 	for _, line := range h.Values("Cache-Control") {
 		for part := range strings.SplitSeq(line, ",") {
@@ -128,7 +129,7 @@ func maxAge(h http.Header) time.Duration {
 			}
 		}
 	}
-	return 0
+	return -1
 }
 
 // readFile reads a set of keys that an operator laid down.
