@@ -38,6 +38,9 @@ type Options struct {
 	// AdminPassword is the first administrator's; empty to make one.
 	AdminPassword string
 	Version       string
+	// Storage wraps the storage driver; nil. Only tests can set it, to make storage
+	// fail: no flag, file or variable reaches it.
+	Storage registry.Middleware
 }
 
 // App is a server whose parts are joined and which listens already.
@@ -115,7 +118,7 @@ func (a *App) openStorage(ctx context.Context) (err error) {
 		}
 	}
 	a.engine, err = registry.Open(ctx, registry.Config{
-		Driver: driverName(a.cfg.Storage.Driver), Parameters: a.cfg.Storage.Parameters,
+		Driver: driverName(a.cfg.Storage.Driver), Parameters: a.cfg.Storage.Parameters, Middleware: a.opts.Storage,
 	})
 	if err != nil {
 		return fmt.Errorf("open storage: %w", err)

@@ -130,8 +130,18 @@ func (a *App) maintain(ctx context.Context) {
 			a.log.Error("maintenance failed", "error", err)
 		}
 	}
-	tell(a.lookForStray(ctx))
-	tell(repairTagLinks(ctx, a.engine, a.store, a.writes, a.log))
+	for _, repair := range []func(context.Context) error{a.lookForStray, a.finishRemovals, a.repairTagLinks} {
+		for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, purgeEvery) {
+			err := repair(ctx)
+			if tell(err); err == nil {
+				break
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait):
+			}
+		}
+	}
 	// Compiling the policy leaves more behind than serving needs.
 	debug.FreeOSMemory()
 	expiry := time.Duration(a.cfg.Limits.UploadExpiry)
@@ -141,12 +151,21 @@ func (a *App) maintain(ctx context.Context) {
 		if n > 0 {
 			a.log.Info("removed uploads that nobody continued", "uploads", n)
 		}
+		tell(a.finishRemovals(ctx))
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(min(purgeEvery, expiry/4)):
 		}
 	}
+}
+
+func (a *App) finishRemovals(ctx context.Context) error {
+	return finishRemovals(ctx, a.engine, a.store, a.writes, a.log)
+}
+
+func (a *App) repairTagLinks(ctx context.Context) error {
+	return repairTagLinks(ctx, a.engine, a.store, a.writes, a.log)
 }
 
 // errFound ends a walk that has seen enough.

@@ -28,6 +28,7 @@ func newServe(d deps) *cobra.Command {
 			app, err := New(cmd.Context(), Options{
 				Config: cfg, Log: newLogger(cmd.ErrOrStderr(), cfg.Log), Out: cmd.OutOrStdout(),
 				AdminPassword: d.getenv("BONDGATE_ADMIN_PASSWORD"), Version: buildInfo().Version,
+				Storage: d.storage,
 			})
 			if err != nil {
 				return err

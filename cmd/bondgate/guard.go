@@ -9,10 +9,10 @@ import (
 	"github.com/bondgate/bondgate/gateway/authn"
 )
 
-// writeGuard lets manifests and tags be written side by side, and stops them for
-// the moments in which index and storage are made equal. Without it a push that
-// is acknowledged between the reading and the replacing of a repository's rows
-// would be gone from the index.
+// writeGuard lets content and tags be written side by side, and stops them for
+// the moments in which index and storage are made equal. Without it what is
+// acknowledged between the reading and the replacing of a repository's rows, a
+// blob as well as a push, would be gone from the index.
 //
 // It is this process's own: over several replicas a reindex is for a quiet hour.
 type writeGuard struct{ mu sync.RWMutex }
@@ -28,7 +28,7 @@ type protocol interface {
 	Serve(w http.ResponseWriter, r *http.Request, c authn.Caller) error
 }
 
-// guarded is the protocol with the writes of manifests and tags under the guard.
+// guarded is the protocol with what writes index and storage under the guard.
 type guarded struct {
 	protocol
 	guard *writeGuard
@@ -37,7 +37,7 @@ type guarded struct {
 // Serve answers one request. The guard is taken when the body is there: a slow
 // client must not hold up those who wait for it.
 func (g guarded) Serve(w http.ResponseWriter, r *http.Request, c authn.Caller) error {
-	if r.Method != http.MethodPut && r.Method != http.MethodDelete || !strings.Contains(r.URL.Path, "/manifests/") {
+	if !writes(r) {
 		return g.protocol.Serve(w, r, c)
 	}
 	body := &guardedBody{ReadCloser: r.Body, guard: g.guard, left: r.ContentLength}
@@ -48,6 +48,17 @@ func (g guarded) Serve(w http.ResponseWriter, r *http.Request, c authn.Caller) e
 		r.Body = body
 	}
 	return g.protocol.Serve(w, r, c)
+}
+
+// writes reports whether the request may change both sides. A chunk of an upload
+// changes storage alone.
+func writes(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodPut, http.MethodDelete, http.MethodPost:
+		return strings.Contains(r.URL.Path, "/manifests/") || strings.Contains(r.URL.Path, "/blobs/")
+	default:
+		return false
+	}
 }
 
 // guardedBody takes the guard with the last byte.

@@ -28,7 +28,11 @@ func TestTheGuardIsTakenWithTheLastByte(t *testing.T) {
 		"a manifest of no known length": {"PUT", "/v2/a/b/manifests/1", "{}", -1, true},
 		"a deletion":                    {"DELETE", "/v2/a/b/manifests/1", "", 0, true},
 		"a manifest that is read":       {"GET", "/v2/a/b/manifests/1", "", 0, false},
-		"a blob, however large":         {"PUT", "/v2/a/b/blobs/uploads/x", "{}", 2, false},
+		"the end of a blob":             {"PUT", "/v2/a/b/blobs/uploads/x", "{}", 2, true},
+		"a blob at once":                {"POST", "/v2/a/b/blobs/uploads/", "{}", 2, true},
+		"a mount":                       {"POST", "/v2/a/b/blobs/uploads/", "", 0, true},
+		"a blob's deletion":             {"DELETE", "/v2/a/b/blobs/sha256:x", "", 0, true},
+		"a chunk, however large":        {"PATCH", "/v2/a/b/blobs/uploads/x", "{}", 2, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -22,13 +22,13 @@ var version = ""
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	code := run(ctx, os.Args[1:])
+	code := run(ctx, deps{environ: os.Environ()}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
 
-func run(ctx context.Context, args []string) int {
-	cmd := newRoot(deps{environ: os.Environ()})
+func run(ctx context.Context, d deps, args []string) int {
+	cmd := newRoot(d)
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
 	switch {

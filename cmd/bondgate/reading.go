@@ -20,8 +20,10 @@ import (
 type reading struct {
 	*reindexing
 	repo policy.Repository
-	// known are the manifests; nil for one that cannot be used.
+	// known are the manifests that can be used, and odd says what is wrong with
+	// those that cannot, or that are kept as the index has them.
 	known map[digest.Digest]*policy.Artifact
+	odd   map[digest.Digest]string
 	sizes map[digest.Digest]int64
 	// named are the blobs that manifests call by something else than sha256, and
 	// aliases those of them that were found.
@@ -33,7 +35,7 @@ type reading struct {
 
 func newReading(x *reindexing, repo policy.Repository) *reading {
 	return &reading{
-		reindexing: x, repo: repo, known: map[digest.Digest]*policy.Artifact{}, sizes: map[digest.Digest]int64{},
+		reindexing: x, repo: repo, known: map[digest.Digest]*policy.Artifact{}, odd: map[digest.Digest]string{}, sizes: map[digest.Digest]int64{},
 		named: map[digest.Digest]bool{}, aliases: map[digest.Digest]digest.Digest{}, other: map[digest.Digest]digest.Digest{},
 	}
 }
@@ -50,9 +52,6 @@ func (r *reading) read(ctx context.Context, found registry.Repo) error {
 		return err
 	}
 	for _, a := range r.known {
-		if a == nil {
-			continue
-		}
 		r.rename(a)
 		if a.Role == policy.RoleImage && a.ConfigBlob != nil && a.Config == nil {
 			if err := r.config(ctx, a); err != nil {
@@ -64,7 +63,8 @@ func (r *reading) read(ctx context.Context, found registry.Repo) error {
 }
 
 // manifest parses one that is not known yet. One that cannot be understood is
-// left out and told; only storage that does not answer ends the run.
+// left out and told; only storage that does not answer ends the run. One that
+// cannot be read, for the moment perhaps, stays in the index as it is.
 func (r *reading) manifest(ctx context.Context, d digest.Digest) error {
 	if _, seen := r.known[d]; seen {
 		return nil
@@ -75,10 +75,16 @@ func (r *reading) manifest(ctx context.Context, d digest.Digest) error {
 		m, err = manifest.Parse("", body)
 	}
 	if err != nil {
-		r.known[d] = nil
-		r.skip("%s@%s: %v", r.repo, d, err)
-		return r.down(ctx, err)
+		r.odd[d] = err.Error()
+		if err := r.down(ctx, err); err != nil {
+			return err
+		}
+		if errors.Is(err, policy.ErrUnavailable) {
+			return r.keep(ctx, d)
+		}
+		return nil
 	}
+	delete(r.odd, d)
 	a := m.Artifact
 	a.Repository = r.repo
 	// Which other name a client used is lost with the database, so every
@@ -92,6 +98,21 @@ func (r *reading) manifest(ctx context.Context, d digest.Digest) error {
 			r.named[blob.Digest] = true
 		}
 	}
+	return nil
+}
+
+// keep takes what the index has of a manifest that cannot be read; nothing, where
+// the index does not have it.
+func (r *reading) keep(ctx context.Context, d digest.Digest) error {
+	was, err := r.store.Artifact(ctx, r.repo, d)
+	switch {
+	case errors.Is(err, policy.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	kept := *was
+	r.known[d] = &kept
 	return nil
 }
 
@@ -112,6 +133,12 @@ func (r *reading) blobs(ctx context.Context, linked []digest.Digest) error {
 	clear(r.sizes)
 	for _, d := range linked {
 		size, err := r.engine.StatBlob(ctx, r.repo, d)
+		if errors.Is(err, policy.ErrUnavailable) {
+			// It is linked, and cannot be looked at now: what is known of it holds.
+			if _, was, known := r.store.Blob(ctx, r.repo, d); known == nil {
+				size, err = was, r.down(ctx, err)
+			}
+		}
 		if err != nil {
 			r.skip("%s: blob %s: %v", r.repo, d, err)
 			if err := r.down(ctx, err); err != nil {
@@ -195,7 +222,7 @@ func (r *reading) config(ctx context.Context, a *policy.Artifact) error {
 	}
 	f, size, err := r.engine.OpenBlob(ctx, r.repo, a.ConfigBlob.Digest)
 	if err != nil {
-		return r.down(ctx, err)
+		return r.keepConfig(ctx, a, err)
 	}
 	defer func() { _ = f.Close() }()
 	if size > manifest.MaxConfig {
@@ -203,10 +230,21 @@ func (r *reading) config(ctx context.Context, a *policy.Artifact) error {
 	}
 	body, err := io.ReadAll(io.LimitReader(f, manifest.MaxConfig))
 	if err != nil {
-		return r.down(ctx, fmt.Errorf("%w: %w", policy.ErrUnavailable, err))
+		return r.keepConfig(ctx, a, fmt.Errorf("%w: %w", policy.ErrUnavailable, err))
 	}
 	if c, err := manifest.ParseConfig(body); err == nil {
 		a.Config = c
+	}
+	return nil
+}
+
+// keepConfig takes what the index has read of a configuration before.
+func (r *reading) keepConfig(ctx context.Context, a *policy.Artifact, failed error) error {
+	if err := r.down(ctx, failed); err != nil {
+		return err
+	}
+	if was, err := r.store.Artifact(ctx, r.repo, a.Digest); err == nil {
+		a.Config = was.Config
 	}
 	return nil
 }

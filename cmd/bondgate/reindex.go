@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -67,12 +69,18 @@ func (x *reindexing) repository(ctx context.Context, found registry.Repo) error 
 	}
 	unlock := x.writes.stop()
 	defer unlock()
+	if err := repairRepository(ctx, x.engine, x.store, repo); err != nil {
+		return err
+	}
 	found, err := x.engine.Describe(ctx, repo)
 	if err != nil {
 		return err
 	}
 	if err := r.read(ctx, found); err != nil {
 		return err
+	}
+	for _, d := range slices.Sorted(maps.Keys(r.odd)) {
+		x.skip("%s@%s: %s", repo, d, r.odd[d])
 	}
 	artifacts := r.artifacts(found)
 	if err := x.store.Rebuild(ctx, repo, artifacts, r.sizes, r.aliases); err != nil {

@@ -4,11 +4,15 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/bondgate/bondgate/storage/registry"
 )
 
 // deps is what commands take from the world, so that a test can give another one.
 type deps struct {
 	environ []string
+	// storage wraps the storage driver of a server; nil but in tests.
+	storage registry.Middleware
 }
 
 // getenv answers a variable of the environment that the command was given.

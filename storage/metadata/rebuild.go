@@ -47,6 +47,15 @@ func rebuild(ctx context.Context, tx querier, repo policy.Repository, artifacts 
 	for _, p := range pushes {
 		known[p.digest] = p
 	}
+	// Other names are true of the same bytes for ever, and storage does not know
+	// them: those of blobs that no manifest names yet would be gone.
+	rows, err = tx.rows(ctx, "SELECT alias, digest FROM aliases WHERE workspace = $1 AND repository = $2", repo.Workspace, repo.Name)
+	names, err := collect(rows, err, func(rows *sql.Rows) (n [2]digest.Digest, err error) {
+		return n, rows.Scan(&n[0], &n[1])
+	})
+	if err != nil {
+		return err
+	}
 	for _, table := range []string{"artifacts", "tags", "aliases", "blobs", "manifest_blobs", "manifest_children"} {
 		if _, err := tx.exec(ctx, "DELETE FROM "+table+" WHERE workspace = $1 AND repository = $2",
 			repo.Workspace, repo.Name); err != nil {
@@ -56,6 +65,14 @@ func rebuild(ctx context.Context, tx querier, repo policy.Repository, artifacts 
 	if len(artifacts) == 0 {
 		if _, err := tx.exec(ctx, "DELETE FROM repositories WHERE workspace = $1 AND name = $2",
 			repo.Workspace, repo.Name); err != nil {
+			return err
+		}
+	}
+	for _, n := range names {
+		if _, there := blobs[n[1]]; !there {
+			continue
+		}
+		if err := addAliases(ctx, tx, repo, n[1], n[0]); err != nil {
 			return err
 		}
 	}
