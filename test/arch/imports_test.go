@@ -94,6 +94,12 @@ var vendors = []struct {
 		"one place reads attestations"},
 	{"github.com/go-ldap", []string{"gateway/authn/ldap"},
 		"one place speaks LDAP"},
+	{"github.com/coreos/go-oidc", []string{"gateway/authn/oidc", "gateway/authn/jwt"},
+		"one place speaks OpenID Connect"},
+	{"golang.org/x/oauth2", []string{"gateway/authn/oidc", "cmd/bondgate/internal/credential"},
+		"the two ends of a login: the gateway, and the person's own machine"},
+	{"github.com/docker/docker-credential-helpers", []string{"cmd/bondgate/internal/credential"},
+		"docker's protocol ends where credentials are kept"},
 	{"github.com/google/go-containerregistry", []string{"test"},
 		"a client belongs into tests: the server reads manifests with its own parser, and two that agree by construction hide a confusion"},
 }
