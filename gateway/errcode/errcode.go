@@ -101,6 +101,9 @@ type Error struct {
 	// [Unauthorised].
 	Scope        string
 	Insufficient bool
+	// OAuth is the code that clients of an OAuth2 endpoint read (RFC 6749, section
+	// 5.2); empty everywhere else. The answer has both forms then.
+	OAuth string
 }
 
 // New makes an error with the code's own status.

@@ -98,6 +98,14 @@ func TestWrite(t *testing.T) {
 		})
 	}
 	w := httptest.NewRecorder()
+	granted := New(BadRequest, "the token is not accepted")
+	granted.OAuth = "invalid_grant"
+	Write(w, httptest.NewRequest("POST", "/token", nil), granted)
+	want := `{"errors":[{"code":"BAD_REQUEST","message":"the token is not accepted"}],"error":"invalid_grant","error_description":"the token is not accepted"}`
+	if w.Body.String() != want {
+		t.Fatalf("an OAuth2 client reads %s", w.Body)
+	}
+	w = httptest.NewRecorder()
 	Write(w, httptest.NewRequest("HEAD", "/v2/", nil), policy.ErrNotFound)
 	if w.Body.Len() != 0 || w.Code != 404 {
 		t.Fatalf("HEAD: %d with %d bytes", w.Code, w.Body.Len())

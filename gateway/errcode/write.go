@@ -8,6 +8,9 @@ import (
 
 type answer struct {
 	Errors []entry `json:"errors"`
+	// These two are of RFC 6749, section 5.2.
+	OAuth            string `json:"error,omitempty"`
+	OAuthDescription string `json:"error_description,omitempty"`
 }
 
 type entry struct {
@@ -31,9 +34,11 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 			h.Del(key)
 		}
 	}
-	body, merr := json.Marshal(answer{Errors: []entry{{
-		Code: e.Code, Message: Line(e.Message, maxMessage), Detail: Line(e.Detail, maxMessage),
-	}}})
+	out := answer{Errors: []entry{{Code: e.Code, Message: Line(e.Message, maxMessage), Detail: Line(e.Detail, maxMessage)}}}
+	if e.OAuth != "" {
+		out.OAuth, out.OAuthDescription = e.OAuth, out.Errors[0].Message
+	}
+	body, merr := json.Marshal(out)
 	if merr != nil { // three strings always marshal; the writer still must not answer nothing
 		body = []byte(`{"errors":[{"code":"UNKNOWN","message":"internal error"}]}`)
 	}

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/bondgate/bondgate/gateway/authn"
@@ -30,11 +31,13 @@ type Passwords interface {
 	Password(ctx context.Context, from authn.Caller, name, password string) (policy.Principal, error)
 }
 
-// EndpointConfig is what an [Endpoint] needs; all of it but Scopes and Auto.
+// EndpointConfig is what an [Endpoint] needs; all of it but Exchange, Scopes and Auto.
 type EndpointConfig struct {
 	Service *Service
 	Authn   Passwords
 	Gate    Gate
+	// Exchange are asked in this order whom a token of somebody else's stands for.
+	Exchange []Exchanger
 	// Scopes is how many scopes one request may ask for; [MaxScopes] when zero,
 	// and never more.
 	Scopes int
@@ -43,13 +46,15 @@ type EndpointConfig struct {
 	Auto string
 }
 
-// Endpoint is /token: distribution's GET, and its OAuth2 POST.
+// Endpoint is /token: distribution's GET, its OAuth2 POST, and the exchange of
+// RFC 8693.
 type Endpoint struct {
-	service *Service
-	authn   Passwords
-	gate    Gate
-	auto    string
-	scopes  int
+	service  *Service
+	authn    Passwords
+	gate     Gate
+	exchange []Exchanger
+	auto     string
+	scopes   int
 }
 
 // NewEndpoint checks cfg and makes the endpoint.
@@ -60,7 +65,12 @@ func NewEndpoint(cfg EndpointConfig) (*Endpoint, error) {
 	if cfg.Scopes <= 0 || cfg.Scopes > MaxScopes {
 		cfg.Scopes = MaxScopes
 	}
-	return &Endpoint{service: cfg.Service, authn: cfg.Authn, gate: cfg.Gate, auto: cfg.Auto, scopes: cfg.Scopes}, nil
+	if slices.Contains(cfg.Exchange, nil) {
+		return nil, fmt.Errorf("token: an exchanger is nil: %w", policy.ErrInvalid)
+	}
+	return &Endpoint{
+		service: cfg.Service, authn: cfg.Authn, gate: cfg.Gate, exchange: cfg.Exchange, auto: cfg.Auto, scopes: cfg.Scopes,
+	}, nil
 }
 
 // ask is one token request, whichever way it came.
@@ -70,6 +80,8 @@ type ask struct {
 	offline   bool
 	// oauth answers as RFC 6749 does: the granted scopes are spelled out.
 	oauth bool
+	// exchange answers as RFC 8693 does: what was issued is named.
+	exchange bool
 	// again checks the credential once more; nil for a request that gets no
 	// refresh token.
 	again func(context.Context) error
@@ -92,10 +104,16 @@ func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request, from authn.Call
 	default:
 		return errcode.New(errcode.Unsupported, "the token endpoint answers GET and POST").With("Allow", "GET, POST")
 	}
-	if err != nil {
+	if err != nil && !a.exchange {
 		return refusal(err)
 	}
-	return e.answer(w, r, from, a)
+	if err == nil {
+		err = e.answer(w, r, from, a)
+	}
+	if err != nil && a.exchange {
+		return exchangeRefusal(err)
+	}
+	return err
 }
 
 func (e *Endpoint) readGet(r *http.Request, from authn.Caller) (ask, error) {
@@ -150,10 +168,12 @@ func (e *Endpoint) readPost(w http.ResponseWriter, r *http.Request, from authn.C
 			return err
 		}
 		a.offline = form.Get("access_type") == "offline"
+	case grantExchange:
+		return e.readExchange(r, from)
 	case "refresh_token":
 		a.principal, err = e.service.Refresh(r.Context(), from.Principal.Workspace, form.Get("refresh_token"))
 	default:
-		err = errcode.New(errcode.BadRequest, "grant_type must be password or refresh_token")
+		err = errcode.New(errcode.BadRequest, "grant_type must be password, refresh_token or "+grantExchange)
 	}
 	if err != nil {
 		return ask{}, err
@@ -187,6 +207,9 @@ type reply struct {
 	IssuedAt     string `json:"issued_at"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	Scope        string `json:"scope,omitempty"`
+	// These two are of RFC 8693, section 2.2.1.
+	IssuedType string `json:"issued_token_type,omitempty"`
+	Type       string `json:"token_type,omitempty"`
 }
 
 func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, from authn.Caller, a ask) error {
@@ -218,6 +241,9 @@ func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, from authn.Cal
 	}
 	if a.oauth {
 		out.Scope = FormatScopes(granted)
+	}
+	if a.exchange {
+		out.IssuedType, out.Type = TypeAccessToken, "Bearer"
 	}
 	if a.offline {
 		refresh, err := e.service.IssueRefresh(r.Context(), a.principal)
