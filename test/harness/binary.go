@@ -22,16 +22,28 @@ var built struct {
 // Binary builds the gateway, once per test process, and answers where it is.
 func Binary(t testing.TB) string {
 	t.Helper()
-	built.once.Do(func() { built.path, built.err = build() })
+	built.once.Do(func() { built.path, built.err = build("bondgate", "build") })
 	if built.err != nil {
 		t.Fatal(built.err)
 	}
 	return built.path
 }
 
+// FaultyBinary builds the gateway whose storage can be made to fail, and answers
+// where it is. It is the test binary of cmd/bondgate: what makes storage fail is
+// in no binary that is shipped.
+func FaultyBinary(t testing.TB) string {
+	t.Helper()
+	path, err := build("bondgate.faulty", "test", "-c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // build builds into .cache, under a lock: several test processes run at a time,
 // and the go command leaves a binary alone that is up to date.
-func build() (string, error) {
+func build(name string, how ...string) (string, error) {
 	if err := touchSources(); err != nil {
 		return "", fmt.Errorf("read the sources: %w", err)
 	}
@@ -47,8 +59,8 @@ func build() (string, error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "bondgate")
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/bondgate")
+	path := filepath.Join(dir, name)
+	cmd := exec.Command("go", append(how, "-o", path, "./cmd/bondgate")...)
 	cmd.Dir = Root()
 	cmd.Env = append(os.Environ(), "GOEXPERIMENT=jsonv2", "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -28,6 +28,8 @@ type Options struct {
 	Env []string
 	// DataDir is kept between gateways when it is given.
 	DataDir string
+	// Binary is another build of the gateway; empty for the one that is shipped.
+	Binary string
 }
 
 // Gateway is a running server, its data folder and its command line.
@@ -51,8 +53,11 @@ func StartGateway(t testing.TB, o Options) *Gateway {
 		Host:    fmt.Sprintf("127.0.0.1:%d", FreePort(t)),
 		DataDir: o.DataDir,
 		t:       t,
-		binary:  Binary(t),
+		binary:  o.Binary,
 		options: o,
+	}
+	if g.binary == "" {
+		g.binary = Binary(t)
 	}
 	if g.DataDir == "" {
 		g.DataDir = filepath.Join(ShortDir(t), "data")
@@ -86,6 +91,31 @@ func (g *Gateway) Start() {
 // first start takes from it.
 func (g *Gateway) StartWith(env []string) {
 	g.t.Helper()
+	g.launch(env)
+	g.process.ready(g.t, g.probe)
+}
+
+// Launch starts the server and does not wait for it: where a part is broken it may
+// end by itself, or serve later. Await does wait.
+func (g *Gateway) Launch() {
+	g.t.Helper()
+	g.launch(nil)
+}
+
+// Await waits until the server serves. One that has ended by itself is started
+// again, as a service manager does.
+func (g *Gateway) Await() {
+	g.t.Helper()
+	Eventually(g.t, "the server serves", func() error {
+		err := g.probe()
+		if err != nil && g.process.ended() {
+			g.launch(nil)
+		}
+		return err
+	})
+}
+
+func (g *Gateway) launch(env []string) {
 	args := []string{"serve", "--config", g.config, "--listen", g.Host, "--data-dir", g.DataDir}
 	if g.options.Policy != "" {
 		args = append(args, "--policy", g.options.Policy)
@@ -95,18 +125,20 @@ func (g *Gateway) StartWith(env []string) {
 	cmd.Env = append(append(cmd.Env, g.options.Env...), env...)
 	cmd.Dir = g.t.TempDir()
 	g.process = start(g.t, "bondgate", cmd)
-	g.process.ready(g.t, func() error {
-		resp, err := http.Get(g.URL() + "/readyz")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		body, _ := io.ReadAll(resp.Body)
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("/readyz: %s %s", resp.Status, body)
-		}
-		return nil
-	})
+}
+
+// probe asks whether the server is ready to serve.
+func (g *Gateway) probe() error {
+	resp, err := http.Get(g.URL() + "/readyz")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("/readyz: %s %s", resp.Status, body)
+	}
+	return nil
 }
 
 // Stop stops the server gracefully, as a service manager does.

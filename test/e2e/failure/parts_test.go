@@ -136,54 +136,20 @@ func TestStorageThatFailsServesNothingHalf(t *testing.T) {
 	mustPush(t, g, newImage("v2", "1000", 100))
 }
 
-// small mounts a file system of its own that can be filled.
-func small(t *testing.T, dir string, megabytes int) (fill func(), free func()) {
-	t.Helper()
-	harness.NeedRoot(t)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=0700", megabytes)); err != nil {
-		harness.Missing(t, fmt.Sprintf("this test mounts a tmpfs: %v", err))
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Errorf("unmount %s: %v", dir, err)
-		}
-	})
-	filler := filepath.Join(dir, "filler")
-	return func() {
-			f, err := os.Create(filler)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = f.Close() }()
-			for chunk := make([]byte, 4096); ; {
-				if _, err := f.Write(chunk); err != nil {
-					return
-				}
-			}
-		}, func() {
-			if err := os.Remove(filler); err != nil {
-				t.Error(err)
-			}
-		}
-}
-
 func TestAFullDiskSaysSoAndRecovers(t *testing.T) {
 	dir := filepath.Join(harness.ShortDir(t), "data")
-	fill, free := small(t, dir, 96)
+	disk := harness.SmallDisk(t, dir, 96)
 	g := harness.StartGateway(t, harness.Options{DataDir: dir})
 	t.Cleanup(g.Stop)
 	im := mustPush(t, g, newImage("v1", "1000", 100<<10))
 	for round := range 3 {
-		fill()
+		disk.Fill(0)
 		next := newImage(fmt.Sprint("full", round), "1000", 1<<20)
 		wants(t, "a push onto a full disk", push(g, next), http.StatusInsufficientStorage, http.StatusServiceUnavailable)
 		if r := pull(g, im); r.Status != http.StatusOK && r.Status != http.StatusServiceUnavailable {
 			t.Errorf("a pull from a full disk: %d %s", r.Status, r.Body)
 		}
-		free()
+		disk.Free()
 		eventually(t, "a push when there is room", http.StatusCreated, func() harness.Response { return push(g, next) })
 		eventually(t, "its pull", http.StatusOK, func() harness.Response { return pull(g, next) })
 		eventually(t, "the pull of what was there before", http.StatusOK, func() harness.Response { return pull(g, im) })
@@ -192,18 +158,18 @@ func TestAFullDiskSaysSoAndRecovers(t *testing.T) {
 
 func TestADecisionThatCannotBeRecordedIsNone(t *testing.T) {
 	dir := filepath.Join(harness.ShortDir(t), "data")
-	fill, free := small(t, filepath.Join(dir, "decisions"), 8)
+	disk := harness.SmallDisk(t, filepath.Join(dir, "decisions"), 8)
 	g := harness.StartGateway(t, harness.Options{DataDir: dir})
 	t.Cleanup(g.Stop)
 	im := mustPush(t, g, newImage("v1", "1000", 100<<10))
 	wants(t, "a pull before", pull(g, im), http.StatusOK)
-	fill()
+	disk.Fill(0)
 	eventually(t, "a pull that cannot be recorded", http.StatusServiceUnavailable, func() harness.Response { return pull(g, im) })
 	wants(t, "a push that cannot be recorded", push(g, newImage("v2", "1000", 100)), http.StatusServiceUnavailable)
 	eventually(t, "readiness says so", http.StatusServiceUnavailable, func() harness.Response {
 		pull(g, im) // one more record that does not fit
 		return g.Do(http.MethodGet, "/readyz", "", "", nil, nil)
 	})
-	free()
+	disk.Free()
 	eventually(t, "a pull when there is room", http.StatusOK, func() harness.Response { return pull(g, im) })
 }

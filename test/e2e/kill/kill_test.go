@@ -1,143 +1,78 @@
 // Package kill_test ends the server as kill -9 does, in the middle of pushes,
-// and holds what is there afterwards against what was promised: a push that was
-// acknowledged is pullable bit for bit, one that was not is wholly there or
-// wholly absent, and nothing blocks a retry.
+// mounts, tag moves, deletes and reindexes, and holds what is there afterwards
+// against what was promised: what was acknowledged is there bit for bit, what was
+// deleted stays away, what had no answer is wholly done or wholly not, and nothing
+// blocks a retry. The same with a disk that is full now and then, and with storage
+// that errs.
+//
+// The judge knows nothing of the server's index. It has a memory of its own of
+// what was promised, asks as a client asks, and reads the storage folder itself.
 package kill_test
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strconv"
-	"sync"
+	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/bondgate/bondgate/test/harness"
 )
 
-const clients = 4
-
-// rounds are few in the ordinary tests; the campaign sets BONDGATE_KILL_ROUNDS.
-func rounds(t *testing.T) int {
-	n, err := strconv.Atoi(os.Getenv("BONDGATE_KILL_ROUNDS"))
-	if err != nil {
-		return 3
-	}
-	t.Logf("%d rounds", n)
-	return n
-}
-
-func seed(t *testing.T) uint64 {
-	s, err := strconv.ParseUint(os.Getenv("BONDGATE_KILL_SEED"), 10, 64)
-	if err != nil {
-		s = uint64(time.Now().UnixNano())
-	}
-	t.Logf("BONDGATE_KILL_SEED=%d", s)
-	return s
-}
-
-// totals are what the campaign prints.
-type totals struct {
-	acknowledged, whole, absent, lost int
-	ready                             []time.Duration
-}
+// troubleShare is how many rounds of the campaign are one of a campaign with
+// trouble: those are slower.
+const troubleShare = 5
 
 func TestWhatWasAcknowledgedSurvivesKillNine(t *testing.T) {
-	g := harness.StartGateway(t, harness.Options{})
-	rnd := rand.New(rand.NewPCG(seed(t), 1))
-	pushers := make([]*pusher, clients)
-	for i := range pushers {
-		pushers[i] = newPusher(g, i, rnd.Uint64())
-	}
-	var sum totals
-	for round := range rounds(t) {
-		pushUntilKilled(t, g, pushers, time.Duration(20+rnd.IntN(400))*time.Millisecond)
-		began := time.Now()
-		g.Start()
-		sum.ready = append(sum.ready, time.Since(began))
-		for _, p := range pushers {
-			if err := p.judge(&sum, false); err != nil {
-				t.Fatalf("round %d: %v\n%s", round, err, g.Log())
-			}
-		}
-	}
-	// What survived one crash must survive all that came after it.
-	for _, p := range pushers {
-		if err := p.judge(&sum, true); err != nil {
-			t.Fatalf("at the end: %v", err)
-		}
-	}
-	t.Logf("acknowledged %d, in flight %d (whole %d, absent %d), lost %d, ready again in at most %v",
-		sum.acknowledged, sum.whole+sum.absent, sum.whole, sum.absent, sum.lost, longest(sum.ready))
-	if sum.acknowledged == 0 {
-		t.Fatal("nothing was pushed: the campaign showed nothing")
+	newCampaign(t, harness.Options{}).run(rounds(t, 1))
+}
+
+// full is a disk that has no room, or hardly any.
+type full struct{ disk *harness.Disk }
+
+func (f full) on(rnd *rand.Rand) {
+	// Some room, for the next blob not enough or just so.
+	f.disk.Fill([]int64{0, 0, 4 << 10, 64 << 10}[rnd.IntN(4)])
+}
+
+func (f full) off() { f.disk.Free() }
+
+func TestAFullDiskLosesNothing(t *testing.T) {
+	dir := filepath.Join(harness.ShortDir(t), "data")
+	disk := harness.SmallDisk(t, dir, 512)
+	c := newCampaign(t, harness.Options{DataDir: dir})
+	t.Cleanup(c.g.Kill)
+	c.trouble = full{disk}
+	c.run(rounds(t, troubleShare))
+	if c.outages() == 0 {
+		t.Error("the disk was never full")
 	}
 }
 
-func pushUntilKilled(t *testing.T, g *harness.Gateway, pushers []*pusher, after time.Duration) {
-	t.Helper()
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	for _, p := range pushers {
-		wg.Go(func() { p.pushUntil(stop) })
-	}
-	time.Sleep(after)
-	g.Kill()
-	close(stop)
-	wg.Wait()
-	for i, p := range pushers {
-		if p.refused != nil {
-			t.Fatalf("client %d: %v", i, p.refused)
-		}
+// faults makes a share of the storage driver's calls go wrong, in thousandths.
+type faults struct {
+	t    *testing.T
+	file string
+}
+
+func (f faults) on(rnd *rand.Rand) {
+	if err := os.WriteFile(f.file, fmt.Append(nil, []int{10, 50, 200, 500}[rnd.IntN(4)]), 0o600); err != nil {
+		f.t.Error(err)
 	}
 }
 
-func longest(in []time.Duration) time.Duration {
-	var out time.Duration
-	for _, d := range in {
-		out = max(out, d)
+func (f faults) off() {
+	if err := os.Remove(f.file); err != nil && !os.IsNotExist(err) {
+		f.t.Error(err)
 	}
-	return out
 }
 
-// judge holds the repository against what this client knows. A full judgement
-// reads everything again; otherwise only what this round touched.
-func (p *pusher) judge(sum *totals, full bool) error {
-	if p.inFlight != nil {
-		whole, err := p.wholeOrAbsent(p.inFlight)
-		if err != nil {
-			return fmt.Errorf("%s in flight: %w", p.inFlight.tag, err)
-		}
-		if whole {
-			sum.whole++
-		} else {
-			sum.absent++
-		}
-		if err := p.push(p.inFlight); err != nil {
-			return fmt.Errorf("%s is blocked after the crash: %w", p.inFlight.tag, err)
-		}
-		p.acknowledged = append(p.acknowledged, p.inFlight)
-		p.inFlight = nil
+func TestStorageThatErrsLosesNothing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "faults")
+	c := newCampaign(t, harness.Options{Binary: harness.FaultyBinary(t), Env: []string{"BONDGATE_TEST_FAULTS=" + file}})
+	c.trouble = faults{t, file}
+	c.run(rounds(t, troubleShare))
+	if c.outages() == 0 {
+		t.Error("storage never failed")
 	}
-	from := p.judged
-	if full {
-		from = 0
-	} else {
-		sum.acknowledged += len(p.acknowledged) - p.judged
-		p.judged = len(p.acknowledged)
-	}
-	for _, im := range p.acknowledged[from:] {
-		if err := p.pull(im); err != nil {
-			sum.lost++
-			return fmt.Errorf("%s was acknowledged: %w", im.tag, err)
-		}
-	}
-	if last := p.acknowledged; len(last) > 0 {
-		if err := p.tagIs("latest", last[len(last)-1]); err != nil {
-			sum.lost++
-			return err
-		}
-	}
-	return nil
 }
