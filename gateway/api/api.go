@@ -91,14 +91,19 @@ type Config struct {
 	Waivers     Waivers
 	Decisions   Decisions
 	Maintenance Maintenance
+	// Harbor is nil for an API without the part that Harbor has too.
+	Harbor *HarborConfig
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 }
 
 // API serves the routes of the table in routes.go.
 type API struct {
-	cfg Config
-	mux *http.ServeMux
+	cfg    Config
+	harbor HarborConfig
+	mux    *http.ServeMux
+	// openapi is the description of the routes that there are.
+	openapi []byte
 	// one is held by a change that must find things as they were judged.
 	one sync.Mutex
 }
@@ -117,10 +122,20 @@ func New(cfg Config) (*API, error) {
 		cfg.Now = time.Now
 	}
 	a := &API{cfg: cfg, mux: http.NewServeMux()}
-	for _, r := range routes() {
-		a.mux.Handle(r.method+" "+Prefix+r.pattern, a.handler(r))
+	all := routes()
+	if cfg.Harbor != nil {
+		if err := cfg.Harbor.check(); err != nil {
+			return nil, err
+		}
+		a.harbor = *cfg.Harbor
+		all = append(append(all, harborRoutes()...), identityRoutes()...)
 	}
-	return a, nil
+	for _, r := range all {
+		a.mux.Handle(r.method+" "+r.path(), a.handler(r))
+	}
+	var err error
+	a.openapi, err = openAPI(all)
+	return a, err
 }
 
 // Serve answers one call, or gives back the error that the edge is to write.
@@ -193,7 +208,7 @@ func (a *API) serve(w http.ResponseWriter, c *call, r route) error {
 	if err != nil {
 		return invalid(about(r, p), err)
 	}
-	return answer(w, r.status, out)
+	return answer(w, c.r, r.status, out)
 }
 
 // admit asks the gate. The API knows no other way to a yes.
@@ -253,10 +268,24 @@ func invalid(what string, err error) error {
 	}
 }
 
-func answer(w http.ResponseWriter, status int, out any) error {
-	if out == nil {
+func answer(w http.ResponseWriter, r *http.Request, status int, out any) error {
+	switch o := out.(type) {
+	case nil:
 		w.WriteHeader(http.StatusNoContent)
 		return nil
+	case empty:
+		w.WriteHeader(status)
+		return nil
+	case created:
+		w.Header().Set("Location", o.location)
+		if out = o.body; out == nil {
+			w.WriteHeader(status)
+			return nil
+		}
+	case page:
+		o.head(w.Header(), r.URL)
+		out = o.items
+	case json.RawMessage:
 	}
 	raw, err := json.Marshal(out)
 	if err != nil {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -22,6 +23,8 @@ type plan struct {
 
 // route is one row of the table.
 type route struct {
+	// base is what the pattern lies below; Prefix when empty.
+	base            string
 	method, pattern string
 	// action, resource and verb are what the gate is asked.
 	action         policy.Action
@@ -31,10 +34,18 @@ type route struct {
 	// body makes a place for the body; nil for a route without one.
 	body  func() any
 	query []string
+	// reply makes a value of the answer's type, for the description of the API; nil
+	// for a route that answers without a body, or that is not described yet.
+	reply func() any
 	plan  func(*API, *call) (plan, error)
 }
 
 func bodyOf[T any]() func() any { return func() any { return new(T) } }
+
+func replyOf[T any]() func() any { return func() any { return new(T) } }
+
+// path is the whole pattern of the route.
+func (r route) path() string { return cmp.Or(r.base, Prefix) + r.pattern }
 
 // routes is the whole API. Each row names its action; a test walks it.
 func routes() []route {
@@ -43,6 +54,7 @@ func routes() []route {
 	return []route{
 		{method: get, pattern: "/status", action: admin, resource: "status", verb: "read", status: ok, plan: (*API).status},
 		{method: post, pattern: "/reindex", action: admin, resource: "index", verb: "rebuild", status: ok, plan: (*API).reindex},
+		{method: get, pattern: "/openapi.json", action: admin, resource: "self", verb: "read", status: ok, plan: (*API).describe},
 		{method: get, pattern: "/schema", action: admin, resource: "schema", verb: "read", status: ok, plan: (*API).schema},
 
 		{method: get, pattern: "/users", action: admin, resource: "user", verb: "list", status: ok, plan: (*API).listUsers},
@@ -93,7 +105,7 @@ func Routes() []Route {
 			schema.Version = ""
 		}
 		out = append(out, Route{
-			Method: r.method, Path: Prefix + r.pattern, Action: r.action,
+			Method: r.method, Path: r.path(), Action: r.action,
 			Resource: r.resource, Verb: r.verb, Query: r.query, Body: schema,
 		})
 	}

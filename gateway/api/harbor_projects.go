@@ -1,0 +1,418 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/bondgate/bondgate/gateway/errcode"
+	"github.com/bondgate/bondgate/policy"
+)
+
+// HarborProject is Harbor's Project.
+type HarborProject struct {
+	ProjectID int64             `json:"project_id"`
+	Name      string            `json:"name"`
+	OwnerName string            `json:"owner_name"`
+	Created   time.Time         `json:"creation_time"`
+	Updated   time.Time         `json:"update_time"`
+	Deleted   bool              `json:"deleted"`
+	RepoCount int               `json:"repo_count"`
+	RoleID    int64             `json:"current_user_role_id"`
+	RoleIDs   []int64           `json:"current_user_role_ids"`
+	Metadata  map[string]string `json:"metadata"`
+}
+
+// HarborProjectRequest is Harbor's ProjectReq, to make and to change. Quotas and
+// proxied registries are not there yet, so of storage_limit and registry_id only
+// the values that ask for none are taken.
+type HarborProjectRequest struct {
+	Name         string            `json:"project_name,omitempty"`
+	Public       *bool             `json:"public,omitempty"`
+	Metadata     map[string]string `json:"metadata,omitempty"`
+	StorageLimit *int64            `json:"storage_limit,omitempty"`
+	RegistryID   *int64            `json:"registry_id,omitempty"`
+}
+
+// HarborSummary is Harbor's ProjectSummary.
+type HarborSummary struct {
+	RepoCount         int `json:"repo_count"`
+	ProjectAdminCount int `json:"project_admin_count"`
+	MaintainerCount   int `json:"maintainer_count"`
+	DeveloperCount    int `json:"developer_count"`
+	GuestCount        int `json:"guest_count"`
+	LimitedGuestCount int `json:"limited_guest_count"`
+}
+
+// HarborDeletable is Harbor's ProjectDeletable.
+type HarborDeletable struct {
+	Deletable bool   `json:"deletable"`
+	Message   string `json:"message"`
+}
+
+var projectFields = []field[ProjectDetail]{
+	{"name", func(p ProjectDetail) any { return p.Name }},
+	{"project_id", func(p ProjectDetail) any { return p.ID }},
+	{"public", func(p ProjectDetail) any { return p.Public }},
+	{"owner_name", func(p ProjectDetail) any { return p.Owner }},
+	{"creation_time", func(p ProjectDetail) any { return p.Created }},
+	{"update_time", func(p ProjectDetail) any { return p.Updated }},
+}
+
+// metadataKey is what Harbor's settings of a project are called.
+var metadataKey = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
+
+const metadataPublic = "public"
+
+func checkMetadata(m map[string]string) error {
+	if len(m) > 64 {
+		return refuse("a project has at most 64 settings")
+	}
+	for k, v := range m {
+		if !metadataKey.MatchString(k) {
+			return refuse("a setting's name is 1 to 64 of a-z 0-9 _: %s", show(k))
+		}
+		if err := checkText("a setting's value", v, maxText); err != nil {
+			return err
+		}
+		if k == metadataPublic {
+			if _, err := strconv.ParseBool(v); err != nil {
+				return refuse("public is true or false, not %s", show(v))
+			}
+		}
+	}
+	return nil
+}
+
+// harborProject shows a project to somebody who has a role in it, or none.
+func (a *API) harborProject(c *call, p ProjectDetail) HarborProject {
+	out := HarborProject{
+		ProjectID: p.ID, Name: p.Name, OwnerName: p.Owner, Created: p.Created, Updated: p.Updated,
+		RepoCount: p.Repositories, RoleIDs: []int64{}, Metadata: metadataOf(p),
+	}
+	if view, err := a.harbor.View.View(); err == nil {
+		for _, role := range view.Subject(c.caller.Principal, p.Name, c.now).Roles {
+			if id, ok := roleIDs[role]; ok {
+				out.RoleIDs = append(out.RoleIDs, id)
+			}
+		}
+		if len(out.RoleIDs) > 0 {
+			out.RoleID = out.RoleIDs[0]
+		}
+	}
+	return out
+}
+
+func metadataOf(p ProjectDetail) map[string]string {
+	m := maps.Clone(p.Metadata)
+	if m == nil {
+		m = map[string]string{}
+	}
+	m[metadataPublic] = strconv.FormatBool(p.Public)
+	return m
+}
+
+func detailDoc(p ProjectDetail) map[string]any {
+	return map[string]any{
+		"name": p.Name, "public": p.Public, "owner": p.Owner, "labels": p.Labels, "packs": p.Packs,
+		"description": p.Description, "metadata": metadataOf(p), "policies": p.Policies,
+	}
+}
+
+func (a *API) harborListProjects(c *call) (plan, error) {
+	l, err := readListing(c)
+	if err != nil {
+		return plan{}, err
+	}
+	if name := c.query("name"); name != "" {
+		l.where = append(l.where, condition{field: "name", fuzzy: true, values: []string{name}})
+	}
+	if owner := c.query("owner"); owner != "" {
+		l.where = append(l.where, condition{field: "owner_name", values: []string{owner}})
+	}
+	if public := c.query("public"); public != "" {
+		l.where = append(l.where, condition{field: metadataPublic, values: []string{public}})
+	}
+	return plan{do: func(ctx context.Context) (any, error) {
+		all, err := a.harbor.Projects.ProjectDetails(ctx, c.workspace())
+		if err != nil {
+			return nil, err
+		}
+		if all, err = a.inSight(ctx, c, all); err != nil {
+			return nil, err
+		}
+		return paged(l, all, "name", projectFields, func(p ProjectDetail) HarborProject { return a.harborProject(c, p) })
+	}}, nil
+}
+
+// inSight leaves what the caller may read. Whoever has nothing to do with a project
+// that is not public is not worth a decision; about everything else the gate is
+// asked as it is about reading that project alone.
+func (a *API) inSight(ctx context.Context, c *call, all []ProjectDetail) ([]ProjectDetail, error) {
+	view, err := a.harbor.View.View()
+	if err != nil {
+		return nil, err
+	}
+	if hasRole(view.Subject(c.caller.Principal, "", c.now), "admin") {
+		return all, nil
+	}
+	out := all[:0:0]
+	for _, p := range all {
+		s := view.Subject(c.caller.Principal, p.Name, c.now)
+		if !p.Public && len(s.Roles) == 0 && len(s.Grants) == 0 {
+			continue
+		}
+		switch err := a.admit(c, route{action: policy.AdminAPI, resource: "project", verb: "read"}, plan{project: p.Name, id: p.Name}); {
+		case err == nil:
+			out = append(out, p)
+		case errcode.Is(err, errcode.DeniedCode), errcode.Is(err, errcode.NotFound), errcode.Is(err, errcode.Unauthorised):
+		default:
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// detailOf is the project of the path, by name or by number. A name of digits alone
+// is a number unless X-Is-Resource-Name says otherwise, as in Harbor.
+func (a *API) detailOf(c *call) (ProjectDetail, error) {
+	key := c.path("project_name_or_id")
+	if key == "" {
+		key = c.path("project")
+	}
+	id, notNumber := strconv.ParseInt(key, 10, 64)
+	if byName, _ := strconv.ParseBool(c.r.Header.Get("X-Is-Resource-Name")); byName || notNumber != nil {
+		if err := CheckProjectName(key); err != nil {
+			return ProjectDetail{}, err
+		}
+		p, err := a.harbor.Projects.ProjectDetail(c.r.Context(), c.workspace(), key)
+		if err != nil {
+			p.Name = key // for the gate: who may know that it is not there
+		}
+		return p, err
+	}
+	all, err := a.harbor.Projects.ProjectDetails(c.r.Context(), c.workspace())
+	if err != nil {
+		return ProjectDetail{}, err
+	}
+	for _, p := range all {
+		if p.ID == id {
+			return p, nil
+		}
+	}
+	return ProjectDetail{}, fmt.Errorf("find project %d: %w", id, policy.ErrNotFound)
+}
+
+func (a *API) harborReadProject(c *call) (plan, error) {
+	p, err := a.detailOf(c)
+	return plan{project: p.Name, id: cmpName(p.Name, c.path("project_name_or_id")), do: func(context.Context) (any, error) {
+		return a.harborProject(c, p), nil
+	}}, err
+}
+
+func (a *API) harborHeadProject(c *call) (plan, error) {
+	name := c.query("project_name")
+	if err := CheckProjectName(name); err != nil {
+		return plan{}, err
+	}
+	_, err := a.harbor.Projects.ProjectDetail(c.r.Context(), c.workspace(), name)
+	return plan{project: name, id: name, do: func(context.Context) (any, error) { return done, nil }}, err
+}
+
+func (a *API) harborCreateProject(c *call) (plan, error) {
+	body, _ := c.body.(*HarborProjectRequest)
+	now := ProjectDetail{Project: policy.Project{Workspace: c.workspace(), Name: body.Name, Owner: c.caller.Principal.Label()}, Metadata: map[string]string{}}
+	if err := body.into(&now); err != nil {
+		return plan{}, err
+	}
+	if err := checkProject(now.Project); err != nil {
+		return plan{}, err
+	}
+	return plan{project: now.Name, id: now.Name, after: detailDoc(now), do: func(ctx context.Context) (any, error) {
+		if err := a.cfg.Projects.CreateProject(ctx, now.Project); err != nil {
+			return nil, err
+		}
+		if len(now.Metadata) > 0 {
+			if err := a.harbor.Projects.UpdateProjectDetail(ctx, c.workspace(), now); err != nil {
+				return nil, err
+			}
+		}
+		made, err := a.harbor.Projects.ProjectDetail(ctx, c.workspace(), now.Name)
+		return made_(c, made.ID), err
+	}}, nil
+}
+
+// into puts what the request asks for into p.
+func (b *HarborProjectRequest) into(p *ProjectDetail) error {
+	if b.StorageLimit != nil && *b.StorageLimit > 0 {
+		return refuse("storage_limit: projects have no quotas yet; -1 is none")
+	}
+	if b.RegistryID != nil && *b.RegistryID != 0 {
+		return refuse("registry_id: no project is a proxy of another registry yet")
+	}
+	if err := checkMetadata(b.Metadata); err != nil {
+		return err
+	}
+	for k, v := range b.Metadata {
+		if k != metadataPublic {
+			p.Metadata[k] = v
+			continue
+		}
+		p.Public, _ = strconv.ParseBool(v) // checked
+	}
+	if b.Public != nil {
+		p.Public = *b.Public
+	}
+	return nil
+}
+
+// changed is a plan to change a project's settings from was to now.
+func (a *API) changed(c *call, was, now ProjectDetail) plan {
+	return plan{
+		project: was.Name, id: was.Name, before: detailDoc(was), after: detailDoc(now),
+		do: func(ctx context.Context) (any, error) {
+			a.one.Lock()
+			defer a.one.Unlock()
+			if err := a.unchanged(ctx, was.Project); err != nil {
+				return nil, err
+			}
+			if err := a.cfg.Projects.UpdateProject(ctx, now.Project); err != nil {
+				return nil, err
+			}
+			return done, a.harbor.Projects.UpdateProjectDetail(ctx, c.workspace(), now)
+		},
+	}
+}
+
+func (a *API) harborUpdateProject(c *call) (plan, error) {
+	body, _ := c.body.(*HarborProjectRequest)
+	was, err := a.detailOf(c)
+	if err != nil {
+		return plan{project: was.Name, id: c.path("project_name_or_id")}, err
+	}
+	if body.Name != "" && body.Name != was.Name {
+		return plan{}, refuse("a project keeps its name")
+	}
+	now := was
+	if now.Metadata = maps.Clone(was.Metadata); now.Metadata == nil {
+		now.Metadata = map[string]string{}
+	}
+	if err := body.into(&now); err != nil {
+		return plan{}, err
+	}
+	return a.changed(c, was, now), nil
+}
+
+func (a *API) harborDeleteProject(c *call) (plan, error) {
+	was, err := a.detailOf(c)
+	if err != nil {
+		return plan{project: was.Name, id: c.path("project_name_or_id")}, err
+	}
+	return plan{project: was.Name, id: was.Name, before: detailDoc(was), do: func(ctx context.Context) (any, error) {
+		err := a.harbor.Projects.DeleteProject(ctx, c.workspace(), was.Name)
+		if errors.Is(err, policy.ErrConflict) {
+			return nil, errcode.New(errcode.Conflict, "the project "+was.Name+" has repositories; delete them first").Because(err)
+		}
+		return done, err
+	}}, nil
+}
+
+func (a *API) harborDeletable(c *call) (plan, error) {
+	p, err := a.detailOf(c)
+	return plan{project: p.Name, id: cmpName(p.Name, c.path("project_name_or_id")), do: func(context.Context) (any, error) {
+		if p.Repositories > 0 {
+			return HarborDeletable{Message: "the project has repositories; delete them first"}, nil
+		}
+		return HarborDeletable{Deletable: true}, nil
+	}}, err
+}
+
+func (a *API) harborSummary(c *call) (plan, error) {
+	p, err := a.detailOf(c)
+	return plan{project: p.Name, id: cmpName(p.Name, c.path("project_name_or_id")), do: func(ctx context.Context) (any, error) {
+		all, err := a.harbor.Members.Memberships(ctx, c.workspace(), p.Name)
+		if err != nil {
+			return nil, err
+		}
+		s := HarborSummary{RepoCount: p.Repositories}
+		counts := map[string]*int{
+			"projectAdmin": &s.ProjectAdminCount, "maintainer": &s.MaintainerCount, "developer": &s.DeveloperCount,
+			"guest": &s.GuestCount, "limitedGuest": &s.LimitedGuestCount,
+		}
+		for _, m := range all {
+			if n := counts[m.Role]; n != nil {
+				*n++
+			}
+		}
+		return s, nil
+	}}, err
+}
+
+func (a *API) harborMetadata(c *call) (plan, error) {
+	p, err := a.detailOf(c)
+	return plan{project: p.Name, id: cmpName(p.Name, c.path("project_name_or_id")), do: func(context.Context) (any, error) {
+		return metadataOf(p), nil
+	}}, err
+}
+
+func (a *API) harborReadMetadata(c *call) (plan, error) {
+	p, err := a.detailOf(c)
+	name := c.path("meta_name")
+	value, there := metadataOf(p)[name]
+	if err == nil && !there {
+		err = fmt.Errorf("find setting %s: %w", name, policy.ErrNotFound)
+	}
+	return plan{project: p.Name, id: name, do: func(context.Context) (any, error) {
+		return map[string]string{name: value}, nil
+	}}, err
+}
+
+// setMetadata changes settings; with one name (of the path) the body names that one
+// alone.
+func (a *API) setMetadata(c *call, only string) (plan, error) {
+	body, _ := c.body.(*map[string]string)
+	if err := checkMetadata(*body); err != nil {
+		return plan{}, err
+	}
+	if _, named := (*body)[only]; only != "" && (!named || len(*body) != 1) {
+		return plan{}, refuse("the body names %s and nothing else", show(only))
+	}
+	was, err := a.detailOf(c)
+	if err != nil {
+		return plan{project: was.Name, id: c.path("project_name_or_id")}, err
+	}
+	now := was
+	if now.Metadata = maps.Clone(was.Metadata); now.Metadata == nil {
+		now.Metadata = map[string]string{}
+	}
+	if err := (&HarborProjectRequest{Metadata: *body}).into(&now); err != nil {
+		return plan{}, err
+	}
+	return a.changed(c, was, now), nil
+}
+
+func (a *API) harborAddMetadata(c *call) (plan, error) { return a.setMetadata(c, "") }
+
+func (a *API) harborPutMetadata(c *call) (plan, error) { return a.setMetadata(c, c.path("meta_name")) }
+
+func (a *API) harborDeleteMetadata(c *call) (plan, error) {
+	name := c.path("meta_name")
+	if name == metadataPublic {
+		return plan{}, refuse("a project is public or it is not; set it to false")
+	}
+	was, err := a.detailOf(c)
+	if err != nil {
+		return plan{project: was.Name, id: name}, err
+	}
+	now := was
+	now.Metadata = maps.Clone(was.Metadata)
+	if _, there := now.Metadata[name]; !there {
+		return plan{project: was.Name, id: name}, fmt.Errorf("find setting %s: %w", name, policy.ErrNotFound)
+	}
+	delete(now.Metadata, name)
+	return a.changed(c, was, now), nil
+}
