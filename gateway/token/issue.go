@@ -3,7 +3,6 @@ package token
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"time"
@@ -94,11 +93,9 @@ func (s *Service) Verify(ctx context.Context, workspace, raw string) (authn.Call
 		return authn.Caller{}, refused("it is longer than any that we write")
 	}
 	now := s.cfg.Now()
-	sum := sha256.Sum256([]byte(raw))
 	set := s.keys.Load()
-	if e, ok := s.seen.get(sum); ok && e.revision == set.revision && now.Before(e.expires) &&
-		e.caller.Principal.Workspace == workspace {
-		return e.caller, nil
+	if caller, ok := s.seen.Get(raw, set.revision, now); ok && caller.Principal.Workspace == workspace {
+		return caller, nil
 	}
 	c, known, err := open(raw, set.access)
 	if !known && s.reload(ctx) {
@@ -112,7 +109,7 @@ func (s *Service) Verify(ctx context.Context, workspace, raw string) (authn.Call
 		return authn.Caller{}, err
 	}
 	caller := authn.Caller{Principal: c.principal(), Scopes: c.Access, Scoped: true}
-	s.seen.put(sum, len(raw), entry{caller: caller, revision: set.revision, expires: time.Unix(c.Expires, 0)})
+	s.seen.Put(raw, caller, set.revision, time.Unix(c.Expires, 0))
 	return caller, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bondgate/bondgate/gateway/authn"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -145,7 +146,7 @@ func plain(s string) bool {
 type Service struct {
 	cfg  Config
 	keys atomic.Pointer[keySet]
-	seen *verified
+	seen *authn.Verified[authn.Caller]
 
 	reading sync.Mutex
 	read    atomic.Int64 // when the keys were last read, Unix nanoseconds
@@ -157,7 +158,7 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, seen: newVerified(cfg.Verified)}
+	s := &Service{cfg: cfg, seen: authn.NewVerified[authn.Caller](cfg.Verified)}
 	if err := s.Maintain(ctx); err != nil {
 		return nil, err
 	}

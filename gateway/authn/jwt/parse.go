@@ -65,24 +65,35 @@ type claims struct {
 // a signed token, good or bad; nothing of it is verified. It is for finding the one
 // who can.
 func Issuer(raw string) (string, bool) {
+	issuer, _, ok := Claimed(raw)
+	return issuer, ok
+}
+
+// Claimed is [Issuer] with whom the token says it is for: one issuer may write
+// tokens for a job and for a person. The list is nil when it cannot be read.
+func Claimed(raw string) (issuer string, aud []string, ok bool) {
 	if len(raw) > MaxToken || strings.Count(raw, ".") != 2 {
-		return "", false
+		return "", nil, false
 	}
 	parts := strings.Split(raw, ".")
 	if h, err := readHeader(parts[0]); err != nil || h.Alg == "" {
-		return "", false
+		return "", nil, false
 	}
 	payload, err := base64.RawURLEncoding.Strict().DecodeString(parts[1])
 	if err != nil {
-		return "", false
+		return "", nil, false
 	}
 	var c struct {
-		Issuer string `json:"iss"`
+		Issuer   string `json:"iss"`
+		Audience any    `json:"aud"`
 	}
 	if json.Unmarshal(payload, &c) != nil {
-		return "", false
+		return "", nil, false
 	}
-	return text(c.Issuer, maxIssuer)
+	if issuer, ok = text(c.Issuer, maxIssuer); ok {
+		aud, _ = audience(c.Audience)
+	}
+	return issuer, aud, ok
 }
 
 // parse takes a token apart: three parts of strict base64url, a header without
