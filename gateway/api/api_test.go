@@ -130,7 +130,7 @@ func TestBadInput(t *testing.T) {
 		"a pack that is named twice":         {"POST", "/projects", `{"name":"a","packs":[{"name":"x","mode":"off"},{"name":"x","mode":"deny"}]}`, 400, "twice"},
 		"a pack configured by a list":        {"POST", "/projects", `{"name":"a","packs":[{"name":"x","mode":"off","config":[]}]}`, 400, "object"},
 		"a role that there is not":           {"PUT", "/projects/team/members/user/carol", `{"role":"king"}`, 400, "king"},
-		"a kind of member that there is not": {"PUT", "/projects/team/members/robot/carol", `{"role":"guest"}`, 400, "robot"},
+		"a kind of member that there is not": {"PUT", "/projects/team/members/king/carol", `{"role":"guest"}`, 400, "king"},
 		"a member that nobody is":            {"PUT", "/projects/team/members/user/nobody", `{"role":"guest"}`, 404, "member user:local:nobody in project team: not found"},
 		"a member of no project":             {"PUT", "/projects/none/members/user/carol", `{"role":"guest"}`, 404, "not found"},
 		"a member who is none":               {"DELETE", "/projects/team/members/user/carol", ``, 404, "not found"},

@@ -161,7 +161,7 @@ type Directory interface {
 
 func (c *HarborConfig) check() error {
 	for _, part := range []any{
-		c.People, c.Changes, c.Groups, c.Projects, c.Members, c.Robots, c.RobotSecrets, c.AccessTokens, c.View,
+		c.People, c.Changes, c.Groups, c.Projects, c.Members, c.Robots, c.RobotSecrets, c.AccessTokens, c.Roles, c.Workspaces, c.View,
 	} {
 		if part == nil {
 			return fmt.Errorf("make the Harbor API: a part is missing: %w", policy.ErrInvalid)
@@ -184,6 +184,8 @@ type HarborConfig struct {
 	Robots       Robots
 	RobotSecrets RobotSecrets
 	AccessTokens AccessTokens
+	Roles        CustomRoles
+	Workspaces   Workspaces
 	View         policy.Directory
 	Directories  []Directory
 	// RobotPrefix is what the names of robots begin with.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,8 +12,10 @@ import (
 
 // The kinds of member.
 const (
-	memberUser  = "user"
-	memberGroup = "group"
+	memberUser     = "user"
+	memberGroup    = "group"
+	memberRobot    = "robot"
+	memberWorkload = "workload"
 )
 
 func (a *API) listMembers(c *call) (plan, error) {
@@ -27,12 +30,15 @@ func (a *API) listMembers(c *call) (plan, error) {
 
 func (a *API) setMember(c *call) (plan, error) {
 	body, _ := c.body.(*NewMember)
-	m := Member{Issuer: c.query("issuer"), Kind: c.path("kind"), Name: c.path("name"), Role: body.Role}
+	m := Member{
+		Issuer: c.query("issuer"), Kind: c.path("kind"), Name: c.path("name"), Role: body.Role,
+		Repositories: c.query("repositories"), Claims: body.Claims,
+	}
 	if err := checkMember(&m); err != nil {
 		return plan{}, err
 	}
-	if !slices.Contains(Roles(), m.Role) {
-		return plan{}, refuse("a role is one of %s, not %s", strings.Join(Roles(), ", "), show(m.Role))
+	if err := a.checkRole(c, &m); err != nil {
+		return plan{}, err
 	}
 	project, err := a.projectOfCall(c)
 	m.Project = project
@@ -60,7 +66,7 @@ func (a *API) setMember(c *call) (plan, error) {
 }
 
 func (a *API) removeMember(c *call) (plan, error) {
-	m := Member{Issuer: c.query("issuer"), Kind: c.path("kind"), Name: c.path("name")}
+	m := Member{Issuer: c.query("issuer"), Kind: c.path("kind"), Name: c.path("name"), Repositories: c.query("repositories")}
 	if err := checkMember(&m); err != nil {
 		return plan{}, err
 	}
@@ -100,7 +106,7 @@ func (a *API) member(c *call, m Member) (Member, bool, error) {
 		return Member{}, false, err
 	}
 	i := slices.IndexFunc(all, func(o Member) bool {
-		return o.Issuer == m.Issuer && o.Kind == m.Kind && o.Name == m.Name
+		return o.Issuer == m.Issuer && o.Kind == m.Kind && o.Name == m.Name && o.Repositories == m.Repositories
 	})
 	if i < 0 {
 		return Member{}, false, nil
@@ -112,13 +118,20 @@ func (a *API) member(c *call, m Member) (Member, bool, error) {
 func checkMember(m *Member) error {
 	if m.Issuer == "" {
 		m.Issuer = policy.LocalIssuer
+		if m.Kind == memberRobot {
+			m.Issuer = memberRobot
+		}
 	}
-	if err := checkText("an issuer", m.Issuer, maxName); err != nil {
+	if err := errors.Join(checkText("an issuer", m.Issuer, maxName), checkPattern(m.Repositories), checkClaims(m.Claims)); err != nil {
 		return err
 	}
 	switch {
-	case m.Kind != memberUser && m.Kind != memberGroup:
-		return refuse("a member is a user or a group, not %s", show(m.Kind))
+	case !slices.Contains([]string{memberUser, memberGroup, memberRobot, memberWorkload}, m.Kind):
+		return refuse("a member is a user, a group, a robot or a workload, not %s", show(m.Kind))
+	case m.Kind == memberWorkload && m.Issuer == policy.LocalIssuer:
+		return refuse("a workload has an issuer of its own; name it with issuer=")
+	case m.Kind != memberWorkload && len(m.Claims) > 0:
+		return refuse("claims are a workload's")
 	case m.Name == "":
 		return refuse("a member has a name")
 	case m.Kind == memberUser && m.Issuer == policy.LocalIssuer:
@@ -128,4 +141,39 @@ func checkMember(m *Member) error {
 	}
 }
 
-func memberID(m Member) string { return m.Kind + ":" + m.Issuer + ":" + m.Name }
+func checkClaims(claims map[string]string) error {
+	if len(claims) > 32 {
+		return refuse("a workload is known by at most 32 claims")
+	}
+	for name, value := range claims {
+		if name == "" || value == "" {
+			return refuse("a claim has a name and a value")
+		}
+		if err := errors.Join(checkText("a claim's name", name, maxName), checkText("a claim's value", value, maxName)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkRole says what is wrong with a member's role, and completes one that
+// somebody made with the rights that it gives: a rule has to see what is handed on.
+func (a *API) checkRole(c *call, m *Member) error {
+	if slices.Contains(Roles(), m.Role) {
+		return nil
+	}
+	r, err := a.role(c.r.Context(), c.workspace(), m.Role)
+	if errors.Is(err, policy.ErrNotFound) {
+		return refuse("a role is one of %s or one that somebody made, not %s", strings.Join(Roles(), ", "), show(m.Role))
+	}
+	m.Rights = r.Rights
+	return err
+}
+
+func memberID(m Member) string {
+	id := m.Kind + ":" + m.Issuer + ":" + m.Name
+	if m.Repositories != "" {
+		id += " " + m.Repositories
+	}
+	return id
+}

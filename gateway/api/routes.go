@@ -69,8 +69,8 @@ func routes() []route {
 		{method: patch, pattern: "/projects/{project}", action: admin, resource: "project", verb: "update", status: ok, body: bodyOf[ProjectChange](), plan: (*API).updateProject},
 
 		{method: get, pattern: "/projects/{project}/members", action: admin, resource: "member", verb: "list", status: ok, plan: (*API).listMembers},
-		{method: put, pattern: "/projects/{project}/members/{kind}/{name}", action: admin, resource: "member", verb: "update", status: ok, query: []string{"issuer"}, body: bodyOf[NewMember](), plan: (*API).setMember},
-		{method: del, pattern: "/projects/{project}/members/{kind}/{name}", action: admin, resource: "member", verb: "delete", status: ok, query: []string{"issuer"}, plan: (*API).removeMember},
+		{method: put, pattern: "/projects/{project}/members/{kind}/{name}", action: admin, resource: "member", verb: "update", status: ok, query: []string{"issuer", "repositories"}, body: bodyOf[NewMember](), plan: (*API).setMember},
+		{method: del, pattern: "/projects/{project}/members/{kind}/{name}", action: admin, resource: "member", verb: "delete", status: ok, query: []string{"issuer", "repositories"}, plan: (*API).removeMember},
 
 		{method: get, pattern: "/waivers", action: admin, resource: "waiver", verb: "list", status: ok, plan: (*API).listWaivers},
 		{method: post, pattern: "/waivers", action: admin, resource: "waiver", verb: "create", status: created, body: bodyOf[NewWaiver](), plan: (*API).createWaiver},

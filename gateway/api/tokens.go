@@ -199,8 +199,18 @@ func (a *API) deleteToken(c *call) (plan, error) {
 
 // identityRoutes are those of our own that need the same parts as Harbor's.
 func identityRoutes() []route {
-	const tokens = "/access-tokens"
+	const tokens, role, workspace = "/access-tokens", "/roles/{role}", "/workspaces/{workspace}"
 	return []route{
+		{method: "GET", pattern: "/roles", action: policy.AdminAPI, resource: "role", verb: "list", status: 200, reply: replyOf[[]Role](), plan: (*API).listRoles},
+		{method: "PUT", pattern: role, action: policy.AdminAPI, resource: "role", verb: "update", status: 200, body: bodyOf[NewRole](), reply: replyOf[Role](), plan: (*API).putRole},
+		{method: "DELETE", pattern: role, action: policy.AdminAPI, resource: "role", verb: "delete", status: 204, plan: (*API).deleteRole},
+
+		{method: "GET", pattern: "/workspaces", action: policy.AdminAPI, resource: "workspace", verb: "list", status: 200, reply: replyOf[[]Workspace](), plan: (*API).listWorkspaces},
+		{method: "POST", pattern: "/workspaces", action: policy.AdminAPI, resource: "workspace", verb: "create", status: 201, body: bodyOf[NewWorkspace](), reply: replyOf[Workspace](), plan: (*API).createWorkspace},
+		{method: "GET", pattern: workspace, action: policy.AdminAPI, resource: "workspace", verb: "read", status: 200, reply: replyOf[Workspace](), plan: (*API).readWorkspace},
+		{method: "PATCH", pattern: workspace, action: policy.AdminAPI, resource: "workspace", verb: "update", status: 200, body: bodyOf[WorkspaceChange](), reply: replyOf[Workspace](), plan: (*API).updateWorkspace},
+		{method: "DELETE", pattern: workspace, action: policy.AdminAPI, resource: "workspace", verb: "delete", status: 204, plan: (*API).deleteWorkspace},
+
 		{method: "GET", pattern: tokens, action: policy.AdminAPI, resource: "access_token", verb: "list", status: 200, query: []string{"user"}, reply: replyOf[[]PersonalToken](), plan: (*API).listTokens},
 		{method: "POST", pattern: tokens, action: policy.AdminAPI, resource: "access_token", verb: "create", status: 201, query: []string{"user"}, body: bodyOf[NewPersonalToken](), reply: replyOf[PersonalTokenMade](), plan: (*API).createToken},
 		{method: "DELETE", pattern: tokens + "/{token}", action: policy.AdminAPI, resource: "access_token", verb: "delete", status: 204, query: []string{"user"}, plan: (*API).deleteToken},

@@ -67,15 +67,23 @@ type Member struct {
 	Project string `json:"project"`
 	// Issuer vouches for Name; "local" is the gateway itself.
 	Issuer string `json:"issuer"`
-	// Kind is "user" or "group".
+	// Kind is "user", "group", "robot" or "workload".
 	Kind string `json:"kind"`
 	Name string `json:"name"`
 	Role string `json:"role"`
+	// Repositories is a pattern of the repositories that the role reaches; empty for
+	// the whole project.
+	Repositories string `json:"repositories,omitempty"`
+	// Claims are what a workload's token must say, word for word.
+	Claims map[string]string `json:"claims,omitempty"`
+	// Rights are those of a role that somebody made; for rules and records.
+	Rights []string `json:"rights,omitempty"`
 }
 
 // NewMember gives the role; a member that is there gets this role in place of its own.
 type NewMember struct {
-	Role string `json:"role" jsonschema:"enum=projectAdmin,enum=maintainer,enum=developer,enum=guest,enum=limitedGuest"`
+	Role   string            `json:"role" jsonschema:"description=projectAdmin or maintainer or developer or guest or limitedGuest or a role that somebody made."`
+	Claims map[string]string `json:"claims,omitempty"`
 }
 
 // NewWaiver is a waiver to be made. An empty ID is filled in, an empty owner is

@@ -135,7 +135,18 @@ member_of_here(null)
 
 member_of_here(member) if {
 	object.get(member, "project", input.project.name) == input.project.name
-	object.get(member, "role", "guest") in project_roles
+	role_to_hand_on(object.get(member, "role", "guest"), object.get(member, "rights", []))
+}
+
+# A role of the project, or one that somebody made and that gives nothing which its
+# giver has not.
+role_to_hand_on(role, []) if role in project_roles
+
+role_to_hand_on(_, given) if {
+	count(given) > 0
+	every right in given {
+		has(right)
+	}
 }
 
 # A waiver that lifts a rule in this project and nowhere else.

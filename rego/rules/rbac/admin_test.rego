@@ -64,3 +64,10 @@ test_administrators_read_decisions_about_others if {
 	allowed with input as read(["admin"], "bob")
 	allowed with input as read(["projectAdmin"], "bob")
 }
+
+test_a_role_that_somebody_made_is_handed_on_by_who_has_its_rights if {
+	made := {"project": "payments", "role": "releaser", "rights": ["pull", "push"]}
+	allowed with input as call(["projectAdmin"], "member", "set", {"after": made})
+	not allowed with input as call(["projectAdmin"], "member", "set", {"after": object.union(made, {"rights": ["pull", "admin"]})})
+	not allowed with input as call(["projectAdmin"], "member", "set", {"after": object.union(made, {"rights": []})})
+}
