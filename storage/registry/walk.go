@@ -243,8 +243,10 @@ func (e *Engine) purge(ctx context.Context, s space, repo policy.Repository, id 
 	}
 	h := &handle{space: s, session: held, engine: e, repo: repo, id: id}
 	defer h.release()
-	for _, file := range []string{uploadStarted(repo.Name, id), uploadData(repo.Name, id)} {
-		info, err := s.Stat(ctx, file)
+	// The folder counts, too: there is nothing in it for a moment after an upload
+	// was begun. A store without folders says that it is of no time at all.
+	for _, name := range []string{uploadStarted(repo.Name, id), uploadData(repo.Name, id), uploadPath(repo.Name, id)} {
+		info, err := s.Stat(ctx, name)
 		if err != nil && !isNotFound(err) {
 			return false, err
 		}
