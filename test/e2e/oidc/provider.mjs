@@ -12,8 +12,8 @@ const { issuer, port, clients, idTokenLife, userInfoOnly } = read();
 const provider = new Provider(issuer, {
   clients,
   claims: {
-    openid: ['sub', 'groups', 'resource_access', 'email', 'email_verified'],
-    profile: ['name', 'preferred_username'],
+    openid: ['sub'],
+    profile: ['name', 'preferred_username', 'groups', 'resource_access', 'email', 'email_verified'],
   },
   // By default claims are in userinfo alone once there is an access token.
   conformIdTokenClaims: userInfoOnly === true,
