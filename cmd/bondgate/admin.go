@@ -41,7 +41,7 @@ func firstStart(ctx context.Context, store *metadata.Store, given, host string, 
 	if err != nil {
 		return fmt.Errorf("hash the first administrator's password: %w", err)
 	}
-	err = store.CreateUser(ctx, metadata.User{
+	_, err = store.CreateUser(ctx, metadata.Person{
 		Workspace: policy.DefaultWorkspace, Name: firstAdmin, SystemAdmin: true,
 	}, hash)
 	if errors.Is(err, policy.ErrConflict) {

@@ -170,7 +170,7 @@ func (a *App) openGateway(ctx context.Context) error {
 	}
 	management, err := api.New(api.Config{
 		Gate: a.gate, Accounts: accounts{a.store}, Credentials: a.store, Passwords: passwords{},
-		Projects: a.store, Members: members{a.store}, Waivers: a.store,
+		Projects: projects{a.store}, Members: members{a.store}, Waivers: a.store,
 		Decisions: decisions{a.record}, Maintenance: a,
 	})
 	if err != nil {

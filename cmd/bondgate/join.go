@@ -37,13 +37,14 @@ func (a accounts) User(ctx context.Context, workspace, name string) (api.User, e
 }
 
 func (a accounts) CreateUser(ctx context.Context, workspace string, u api.User, passwordHash string) error {
-	return a.Store.CreateUser(ctx, metadata.User{
+	_, err := a.Store.CreateUser(ctx, metadata.Person{
 		Workspace: workspace, Name: u.Name, Email: u.Email, RealName: u.RealName,
 		SystemAdmin: u.Admin, Disabled: u.Disabled, Created: u.Created,
 	}, passwordHash)
+	return err
 }
 
-func accountOf(u metadata.User) api.User {
+func accountOf(u metadata.Person) api.User {
 	return api.User{
 		Name: u.Name, Email: u.Email, RealName: u.RealName,
 		Admin: u.SystemAdmin, Disabled: u.Disabled, Created: u.Created,
@@ -55,11 +56,42 @@ type passwords struct{}
 
 func (passwords) Hash(password string) (string, error) { return local.Hash(password) }
 
+// projects are the store's projects as the management API sees them.
+type projects struct{ store *metadata.Store }
+
+func (p projects) Projects(ctx context.Context, workspace string) ([]policy.Project, error) {
+	all, _, err := p.store.Projects(ctx, workspace, metadata.ProjectQuery{})
+	out := make([]policy.Project, 0, len(all))
+	for _, x := range all {
+		out = append(out, x.Project)
+	}
+	return out, err
+}
+
+func (p projects) Project(ctx context.Context, workspace, name string) (policy.Project, error) {
+	x, err := p.store.Project(ctx, workspace, name)
+	return x.Project, err
+}
+
+func (p projects) CreateProject(ctx context.Context, x policy.Project) error {
+	_, err := p.store.CreateProject(ctx, metadata.Project{Project: x})
+	return err
+}
+
+func (p projects) UpdateProject(ctx context.Context, x policy.Project) error {
+	was, err := p.store.Project(ctx, x.Workspace, x.Name)
+	if err != nil {
+		return err
+	}
+	was.Project = x
+	return p.store.UpdateProject(ctx, was)
+}
+
 // members are the store's members as the management API sees them.
 type members struct{ store *metadata.Store }
 
 func (m members) Members(ctx context.Context, workspace, project string) ([]api.Member, error) {
-	all, err := m.store.Members(ctx, workspace, project)
+	all, _, err := m.store.Members(ctx, workspace, project, metadata.MemberQuery{})
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +103,8 @@ func (m members) Members(ctx context.Context, workspace, project string) ([]api.
 }
 
 func (m members) SetMember(ctx context.Context, workspace string, x api.Member) error {
-	return m.store.SetMember(ctx, memberOf(workspace, x))
+	_, err := m.store.SetMember(ctx, memberOf(workspace, x))
+	return err
 }
 
 func (m members) RemoveMember(ctx context.Context, workspace string, x api.Member) error {
@@ -83,7 +116,8 @@ func (m members) FoundProject(ctx context.Context, p policy.Project, first ...ap
 	for _, x := range first {
 		all = append(all, memberOf(p.Workspace, x))
 	}
-	return m.store.FoundProject(ctx, p, all...)
+	_, err := m.store.FoundProject(ctx, metadata.Project{Project: p}, all...)
+	return err
 }
 
 func memberOf(workspace string, x api.Member) metadata.Member {

@@ -101,7 +101,9 @@ func (x *reindexing) repository(ctx context.Context, found registry.Repo) error 
 // project makes the repository's project again, private, where the database that
 // knew it is lost: what nobody may see is safe, and an administrator can go on.
 func (x *reindexing) project(ctx context.Context, repo policy.Repository) error {
-	err := x.store.CreateProject(ctx, policy.Project{Workspace: repo.Workspace, Name: repo.Project()})
+	_, err := x.store.CreateProject(ctx, metadata.Project{
+		Project: policy.Project{Workspace: repo.Workspace, Name: repo.Project()},
+	})
 	if err != nil && !errors.Is(err, policy.ErrConflict) {
 		return fmt.Errorf("make project %s: %w", repo.Project(), err)
 	}

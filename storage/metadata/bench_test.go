@@ -75,22 +75,26 @@ func BenchmarkMembershipChange(b *testing.B) {
 	for p := range 1000 {
 		name := fmt.Sprint("p", p)
 		must(b, s.update(ctx, func(ctx context.Context, tx querier) error {
-			if _, err := tx.exec(ctx, "INSERT INTO projects VALUES ('default', $1, 0, '', 'null', 'null', 0)", name); err != nil {
+			if _, err := tx.exec(ctx, `INSERT INTO projects (workspace, name, id, public, owner, labels, packs, created)
+				VALUES ('default', $1, $2, 0, '', 'null', 'null', 0)`, name, p); err != nil {
 				return err
 			}
 			for m := range 20 {
-				if _, err := tx.exec(ctx, "INSERT INTO members VALUES ('default', $1, 'idp', 'user', $2, 'guest')",
-					name, fmt.Sprint("u", m)); err != nil {
+				if _, err := tx.exec(ctx, "INSERT INTO members VALUES ('default', $3, $1, 'idp', 'user', $2, '', 'guest', 'null')",
+					name, fmt.Sprint("u", m), -20*p-m); err != nil {
 					return err
 				}
 			}
 			return nil
 		}))
 	}
+	for m := range 20 {
+		must(b, fails(s.Enroll(ctx, Person{Issuer: "idp", Subject: fmt.Sprint("u", m)})))
+	}
 	must(b, s.directory.reload(ctx))
 	b.Run("change", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
-			must(b, s.SetMember(ctx, Member{Project: "p7", Issuer: "idp", Name: "u3", Role: roleNames[1+i%5]}))
+			addMember(b, s, Member{Project: "p7", Issuer: "idp", Name: "u3", Role: roleNames[1+i%5]})
 		}
 	})
 	b.Run("subject", func(b *testing.B) {

@@ -171,6 +171,11 @@ func collect[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) 
 	return all, rows.Err()
 }
 
+// each makes a scanner of rows out of one that reads a row of either sort.
+func each[T any](scan func(scan func(...any) error) (T, error)) func(*sql.Rows) (T, error) {
+	return func(rows *sql.Rows) (T, error) { return scan(rows.Scan) }
+}
+
 func scanString[S ~string](rows *sql.Rows) (S, error) {
 	var v string
 	err := rows.Scan(&v)

@@ -47,6 +47,14 @@ func (d *directory) now() time.Duration { return time.Since(d.began) }
 // policy.ErrUnavailable when a known change could not be read or when the
 // database has not answered for longer than Config.Grace.
 func (s *Store) View() (policy.View, error) {
+	v, err := s.newest()
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func (s *Store) newest() (*view, error) {
 	d := s.directory
 	if d.stale.Load() {
 		return nil, fmt.Errorf("metadata: a change could not be read: %w", policy.ErrUnavailable)
@@ -80,6 +88,18 @@ func (d *directory) start(ctx context.Context) error {
 func (d *directory) reload(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	next, err := d.load(ctx)
+	if err != nil {
+		return err
+	}
+	d.current.Store(next)
+	d.polled.Store(int64(d.now()))
+	d.stale.Store(false)
+	return nil
+}
+
+// load makes a view of everything.
+func (d *directory) load(ctx context.Context) (*view, error) {
 	q := d.store.reads
 	next := &view{}
 	if old := d.current.Load(); old != nil {
@@ -87,28 +107,37 @@ func (d *directory) reload(ctx context.Context) error {
 	}
 	var last int64
 	if err := q.row(ctx, "SELECT COALESCE(MAX(seq), 0) FROM changes").Scan(&last); err != nil {
-		return fmt.Errorf("newest change: %w", err)
+		return nil, fmt.Errorf("newest change: %w", err)
 	}
 	next.revision = max(next.revision, last)
 	var err error
-	if next.users, err = readUsers(ctx, q, "", ""); err != nil {
-		return fmt.Errorf("users: %w", err)
+	if next.people, err = readPeople(ctx, q, "", ""); err != nil {
+		return nil, fmt.Errorf("people: %w", err)
 	}
 	if next.projects, err = readProjects(ctx, q, "", ""); err != nil {
-		return fmt.Errorf("projects: %w", err)
+		return nil, fmt.Errorf("projects: %w", err)
+	}
+	if next.roles, err = readRoles(ctx, q, "", ""); err != nil {
+		return nil, fmt.Errorf("roles: %w", err)
+	}
+	if next.robots, err = readRobots(ctx, q, "", ""); err != nil {
+		return nil, fmt.Errorf("robots: %w", err)
+	}
+	if next.tokens, err = readTokens(ctx, q, "", ""); err != nil {
+		return nil, fmt.Errorf("access tokens: %w", err)
+	}
+	if next.hosts, err = readHosts(ctx, q); err != nil {
+		return nil, fmt.Errorf("hosts: %w", err)
 	}
 	waivers, err := readWaivers(ctx, q, "")
 	if err != nil {
-		return fmt.Errorf("waivers: %w", err)
+		return nil, fmt.Errorf("waivers: %w", err)
 	}
 	next.waivers = map[string]*waiverSet{}
 	for workspace, list := range waivers {
 		next.waivers[workspace] = newWaiverSet(list)
 	}
-	d.current.Store(next)
-	d.polled.Store(int64(d.now()))
-	d.stale.Store(false)
-	return nil
+	return next, nil
 }
 
 // part is what a change touched.
@@ -125,38 +154,63 @@ func (d *directory) refresh(ctx context.Context, parts ...part) error {
 	defer cancel()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	next, err := d.with(ctx, parts)
+	if err != nil {
+		d.stale.Store(true)
+		return fmt.Errorf("read the change back: %w", err)
+	}
+	d.current.Store(next)
+	return nil
+}
+
+// with is the current view with parts of it read anew.
+func (d *directory) with(ctx context.Context, parts []part) (*view, error) {
+	for _, p := range parts {
+		if p.kind == changedWorkspace && p.key == everythingOf {
+			return d.load(ctx)
+		}
+	}
 	next := *d.current.Load()
 	next.revision++
 	var own copied
 	for _, p := range parts {
 		if err := next.read(ctx, d.store.reads, &own, p); err != nil {
-			d.stale.Store(true)
-			return fmt.Errorf("read the change back: %w", err)
+			return nil, err
 		}
 	}
-	d.current.Store(&next)
-	return nil
+	return &next, nil
 }
 
 // copied says which maps of a view are its own already.
-type copied struct{ users, projects, waivers bool }
+type copied struct{ people, projects, roles, robots, tokens, waivers bool }
 
 // read replaces a part of v, which shares its maps with an older view until then.
 func (v *view) read(ctx context.Context, q querier, own *copied, p part) error {
-	at := named{p.workspace, p.key}
 	switch p.kind {
-	case changedUser:
-		users, err := readUsers(ctx, q, p.workspace, p.key)
-		if err != nil {
-			return err
-		}
-		v.users = replaced(v.users, &own.users, at, users)
+	case changedPerson:
+		people, err := readPeople(ctx, q, p.workspace, p.key)
+		v.people = replaced(v.people, &own.people, personOf(p.workspace, p.key), people, err)
+		return err
 	case changedProject:
 		projects, err := readProjects(ctx, q, p.workspace, p.key)
-		if err != nil {
-			return err
-		}
-		v.projects = replaced(v.projects, &own.projects, at, projects)
+		v.projects = replaced(v.projects, &own.projects, named{p.workspace, p.key}, projects, err)
+		return err
+	case changedRole:
+		roles, err := readRoles(ctx, q, p.workspace, p.key)
+		v.roles = replaced(v.roles, &own.roles, named{p.workspace, p.key}, roles, err)
+		return err
+	case changedRobot:
+		robots, err := readRobots(ctx, q, p.workspace, p.key)
+		v.robots = replaced(v.robots, &own.robots, numberOf(p), robots, err)
+		return err
+	case changedAccessToken:
+		tokens, err := readTokens(ctx, q, p.workspace, p.key)
+		v.tokens = replaced(v.tokens, &own.tokens, numberOf(p), tokens, err)
+		return err
+	case changedWorkspace:
+		hosts, err := readHosts(ctx, q)
+		v.hosts = hosts
+		return err
 	case changedWaivers:
 		waivers, err := readWaivers(ctx, q, p.workspace)
 		if err != nil {
@@ -170,9 +224,12 @@ func (v *view) read(ctx context.Context, q querier, own *copied, p part) error {
 	return nil
 }
 
-// replaced is m with one key as in from. Only the first replacement in a view
-// copies the map.
-func replaced[V any](m map[named]V, own *bool, key named, from map[named]V) map[named]V {
+// replaced is m with one key as in from, unless from could not be read. Only the
+// first replacement in a view copies the map.
+func replaced[K comparable, V any](m map[K]V, own *bool, key K, from map[K]V, err error) map[K]V {
+	if err != nil {
+		return m
+	}
 	if !*own {
 		m, *own = maps.Clone(m), true
 	}

@@ -33,7 +33,7 @@ func wrap(err error, format string, args ...any) error {
 func classify(err error) error {
 	for _, class := range []error{
 		policy.ErrNotFound, policy.ErrConflict, policy.ErrInvalid,
-		policy.ErrNoSpace, policy.ErrUnavailable,
+		policy.ErrNoSpace, policy.ErrUnavailable, policy.ErrUnauthenticated,
 	} {
 		if errors.Is(err, class) {
 			return nil
@@ -52,6 +52,11 @@ func classify(err error) error {
 		return classifyPostgreSQL(pg.Code)
 	}
 	return policy.ErrUnavailable
+}
+
+// isNotFound reports whether a query had no row.
+func isNotFound(err error) bool {
+	return errors.Is(err, policy.ErrNotFound) || errors.Is(err, sql.ErrNoRows)
 }
 
 func classifySQLite(code int) error {

@@ -33,7 +33,7 @@ func TestALockedFileIsAnOutageUntilItIsReleased(t *testing.T) {
 	tx, err := other.Begin()
 	must(t, err)
 	is(t, s.Push(t.Context(), image("two"), []policy.TagMove{{Tag: "v2"}}), policy.ErrUnavailable)
-	is(t, s.CreateUser(t.Context(), User{Name: "alice"}, ""), policy.ErrUnavailable)
+	is(t, fails(s.CreateUser(t.Context(), Person{Name: "alice"}, "")), policy.ErrUnavailable)
 	tagIs(t, s, "v1", dig("one")) // readers are not held up
 	must(t, tx.Rollback())
 	_, err = s.ResolveTag(t.Context(), repo, "v2")
@@ -195,9 +195,9 @@ func TestAnUnreachablePostgreSQLMakesTheViewUnavailable(t *testing.T) {
 
 	c.set(true)
 	eventually(t, "the view is unavailable", func() bool { return unavailable(s) })
-	is(t, s.CreateProject(ctx, policy.Project{Name: "p"}), policy.ErrUnavailable)
+	is(t, fails(s.CreateProject(ctx, Project{Project: policy.Project{Name: "p"}})), policy.ErrUnavailable)
 	is(t, s.Push(ctx, image("two"), nil), policy.ErrUnavailable)
-	must(t, direct.CreateProject(ctx, policy.Project{Name: "meanwhile"}))
+	addProject(t, direct, policy.Project{Name: "meanwhile"})
 	must(t, direct.Push(ctx, image("two"), []policy.TagMove{{Tag: "v1", From: dig("one")}}))
 
 	c.set(false)

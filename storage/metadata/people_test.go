@@ -29,15 +29,42 @@ func rolesOf(t testing.TB, s *Store, p policy.Principal, project string) string 
 	return text(subject.Roles, subject.Disabled)
 }
 
+func addUser(t testing.TB, s *Store, p Person, hash string) Person {
+	t.Helper()
+	p, err := s.CreateUser(t.Context(), p, hash)
+	must(t, err)
+	return p
+}
+
+func addProject(t testing.TB, s *Store, p policy.Project) Project {
+	t.Helper()
+	made, err := s.CreateProject(t.Context(), Project{Project: p})
+	must(t, err)
+	return made
+}
+
+func addMember(t testing.TB, s *Store, m Member) Member {
+	t.Helper()
+	m, err := s.SetMember(t.Context(), m)
+	must(t, err)
+	return m
+}
+
+// fails is the error of a call that answers something as well.
+func fails[T any](_ T, err error) error { return err }
+
 func users(t *testing.T, open func() *Store) {
 	s, ctx := open(), t.Context()
-	must(t, s.CreateUser(ctx, User{Name: "root", SystemAdmin: true}, "hash"))
-	must(t, s.CreateUser(ctx, User{Name: "alice", Email: "a@b", RealName: "Alice", Created: time.UnixMicro(7)}, "hash1"))
-	is(t, s.CreateUser(ctx, User{Name: "alice"}, "hash2"), policy.ErrConflict)
-	is(t, s.CreateUser(ctx, User{}, "hash2"), policy.ErrInvalid)
+	addUser(t, s, Person{Name: "root", SystemAdmin: true}, "hash")
+	addUser(t, s, Person{Name: "alice", Email: "a@b", RealName: "Alice", Created: time.UnixMicro(7)}, "hash1")
+	is(t, fails(s.CreateUser(ctx, Person{Name: "alice"}, "hash2")), policy.ErrConflict)
+	is(t, fails(s.CreateUser(ctx, Person{}, "hash2")), policy.ErrInvalid)
 	u, err := s.User(ctx, "", "alice")
 	must(t, err)
-	same(t, u, User{Workspace: "default", Name: "alice", Email: "a@b", RealName: "Alice", Created: time.UnixMicro(7).UTC()})
+	same(t, text(u), text(Person{
+		ID: 2, Workspace: "default", Issuer: policy.LocalIssuer, Subject: "alice", Name: "alice",
+		Email: "a@b", RealName: "Alice", Created: time.UnixMicro(7).UTC(),
+	}))
 	all, err := s.Users(ctx, "default")
 	must(t, err)
 	same(t, text(len(all), all[0].Name, all[1].Name, all[1].SystemAdmin), "2 alice root true")
@@ -58,7 +85,7 @@ func users(t *testing.T, open func() *Store) {
 	same(t, rolesOf(t, s, local("alice"), "x"), "[] false")
 
 	is(t, s.SetUserDisabled(ctx, "", "root", true), policy.ErrConflict)
-	must(t, s.CreateUser(ctx, User{Name: "root2", SystemAdmin: true}, "hash"))
+	addUser(t, s, Person{Name: "root2", SystemAdmin: true}, "hash")
 	must(t, s.SetUserDisabled(ctx, "", "root", true))
 	is(t, s.SetUserDisabled(ctx, "", "root2", true), policy.ErrConflict)
 	same(t, rolesOf(t, s, local("root"), "x"), "[] true")
@@ -79,7 +106,7 @@ func lastAdmins(t *testing.T, open func() *Store) {
 		names := []string{fmt.Sprint("a", round), fmt.Sprint("b", round)}
 		ws := fmt.Sprint("ws", round)
 		for _, name := range names {
-			must(t, s.CreateUser(ctx, User{Workspace: ws, Name: name, SystemAdmin: true}, ""))
+			addUser(t, s, Person{Workspace: ws, Name: name, SystemAdmin: true}, "")
 		}
 		var refused atomic.Int64
 		var wg sync.WaitGroup
@@ -99,26 +126,27 @@ func members(t *testing.T, open func() *Store) {
 	s, ctx := open(), t.Context()
 	// A project and its founder come together or not at all.
 	founder := Member{Name: "founder", Role: "projectAdmin"}
-	is(t, s.FoundProject(ctx, policy.Project{Name: "founded"}, founder), policy.ErrNotFound)
+	is(t, fails(s.FoundProject(ctx, Project{Project: policy.Project{Name: "founded"}}, founder)), policy.ErrNotFound)
 	_, err := s.Project(ctx, "", "founded")
 	is(t, err, policy.ErrNotFound)
-	must(t, s.CreateUser(ctx, User{Name: "founder"}, ""))
-	must(t, s.FoundProject(ctx, policy.Project{Name: "founded"}, founder))
+	addUser(t, s, Person{Name: "founder"}, "")
+	must(t, fails(s.FoundProject(ctx, Project{Project: policy.Project{Name: "founded"}}, founder)))
 	same(t, rolesOf(t, s, local("founder"), "founded"), "[projectAdmin] false")
 
-	must(t, s.CreateProject(ctx, policy.Project{Name: "payments"}))
-	must(t, s.CreateUser(ctx, User{Name: "alice"}, ""))
+	addProject(t, s, policy.Project{Name: "payments"})
+	addUser(t, s, Person{Name: "alice"}, "")
 	alice := Member{Project: "payments", Name: "alice", Role: "developer"}
-	must(t, s.SetMember(ctx, alice))
+	addMember(t, s, alice)
 	same(t, rolesOf(t, s, local("alice"), "payments"), "[developer] false")
 	same(t, rolesOf(t, s, local("alice"), "other"), "[] false")
 	alice.Role = "maintainer"
-	must(t, s.SetMember(ctx, alice))
+	addMember(t, s, alice)
 	same(t, rolesOf(t, s, local("alice"), "payments"), "[maintainer] false")
 
 	group := Member{Project: "payments", Issuer: "https://idp", Kind: MemberGroup, Name: "team", Role: "guest"}
-	must(t, s.SetMember(ctx, group))
-	must(t, s.SetMember(ctx, Member{Project: "payments", Issuer: "https://idp", Name: "alice", Role: "developer"}))
+	addMember(t, s, group)
+	addMember(t, s, Member{Project: "payments", Issuer: "https://idp", Name: "alice", Role: "developer"})
+	must(t, fails(s.Enroll(ctx, Person{Issuer: "https://idp", Subject: "alice"})))
 	outsider := policy.Principal{Issuer: "https://idp", ID: "alice", Kind: policy.KindUser, Groups: []string{"x", "team"}}
 	same(t, rolesOf(t, s, outsider, "payments"), "[developer guest] false")
 	for what, p := range map[string]policy.Principal{
@@ -132,26 +160,30 @@ func members(t *testing.T, open func() *Store) {
 		"alice of another workspace":   {Workspace: "prod", Issuer: policy.LocalIssuer, ID: "alice", Kind: policy.KindUser},
 		"a local alice without a kind": {Issuer: policy.LocalIssuer, ID: "alice"},
 	} {
-		if got := rolesOf(t, s, p, "payments"); got != "[] false" {
+		// A robot without a credential is none.
+		if got := rolesOf(t, s, p, "payments"); got != text("[]", p.Kind == policy.KindRobot) {
 			t.Errorf("%s has %s", what, got)
 		}
 	}
 	same(t, rolesOf(t, s, policy.Principal{ID: "uid:0", Kind: policy.KindOperator}, "payments"), "[admin] false")
 
-	list, err := s.Members(ctx, "", "payments")
+	list, _, err := s.Members(ctx, "", "payments", MemberQuery{})
 	must(t, err)
 	same(t, len(list), 3)
-	same(t, list[0], Member{"default", "payments", "https://idp", "group", "team", "guest"})
+	same(t, text(list[0]), text(Member{
+		ID: list[0].ID, Workspace: "default", Project: "payments", Issuer: "https://idp", Kind: "group", Name: "team", Role: "guest",
+	}))
 	must(t, s.RemoveMember(ctx, group))
 	is(t, s.RemoveMember(ctx, group), policy.ErrNotFound)
 	same(t, rolesOf(t, s, outsider, "payments"), "[developer] false")
 	must(t, s.SetUserDisabled(ctx, "", "alice", true))
 	same(t, rolesOf(t, s, local("alice"), "payments"), "[] true")
 
-	is(t, s.SetMember(ctx, Member{Project: "payments", Name: "alice", Role: "admin"}), policy.ErrInvalid)
-	is(t, s.SetMember(ctx, Member{Project: "payments", Name: "alice", Kind: "robot", Role: "guest"}), policy.ErrInvalid)
-	is(t, s.SetMember(ctx, Member{Project: "payments", Name: "nobody", Role: "guest"}), policy.ErrNotFound)
-	is(t, s.SetMember(ctx, Member{Project: "nowhere", Name: "alice", Role: "guest"}), policy.ErrNotFound)
+	is(t, fails(s.SetMember(ctx, Member{Project: "payments", Name: "alice", Role: "admin"})), policy.ErrInvalid)
+	is(t, fails(s.SetMember(ctx, Member{Project: "payments", Name: "alice", Kind: "robot", Role: "guest"})), policy.ErrNotFound)
+	is(t, fails(s.SetMember(ctx, Member{Project: "payments", Name: "alice", Kind: "cat", Role: "guest"})), policy.ErrInvalid)
+	is(t, fails(s.SetMember(ctx, Member{Project: "payments", Name: "nobody", Role: "guest"})), policy.ErrNotFound)
+	is(t, fails(s.SetMember(ctx, Member{Project: "nowhere", Name: "alice", Role: "guest"})), policy.ErrNotFound)
 }
 
 func projects(t *testing.T, open func() *Store) {
@@ -160,34 +192,34 @@ func projects(t *testing.T, open func() *Store) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if s.CreateProject(ctx, policy.Project{Name: "payments", Owner: "alice"}) == nil {
+			if fails(s.CreateProject(ctx, Project{Project: policy.Project{Name: "payments", Owner: "alice"}})) == nil {
 				made.Add(1)
 			}
 		})
 	}
 	wg.Wait()
 	same(t, made.Load(), 1)
-	is(t, s.CreateProject(ctx, policy.Project{Name: "payments"}), policy.ErrConflict)
-	is(t, s.CreateProject(ctx, policy.Project{Name: "a/b"}), policy.ErrInvalid)
-	must(t, s.CreateUser(ctx, User{Name: "alice"}, ""))
-	must(t, s.SetMember(ctx, Member{Project: "payments", Name: "alice", Role: "guest"}))
+	is(t, fails(s.CreateProject(ctx, Project{Project: policy.Project{Name: "payments"}})), policy.ErrConflict)
+	is(t, fails(s.CreateProject(ctx, Project{Project: policy.Project{Name: "a/b"}})), policy.ErrInvalid)
+	addUser(t, s, Person{Name: "alice"}, "")
+	addMember(t, s, Member{Project: "payments", Name: "alice", Role: "guest"})
 	changed := policy.Project{
 		Workspace: "default", Name: "payments", Public: true, Owner: "bob", Labels: map[string]string{"tier": "1"},
 		Packs: []policy.Pack{{Name: "image", Mode: policy.ModeWarn, Config: json.RawMessage(`{"max_age_days":30}`)}},
 	}
-	must(t, s.UpdateProject(ctx, changed))
+	must(t, s.UpdateProject(ctx, Project{Project: changed}))
 	got, err := s.Project(ctx, "", "payments")
 	must(t, err)
-	same(t, text(got), text(changed))
+	same(t, text(got.Project), text(changed))
 	seen, ok := viewOf(t, s).Project("", "payments")
 	same(t, text(seen, ok), text(changed, true))
 	same(t, rolesOf(t, s, local("alice"), "payments"), "[guest] false")
-	is(t, s.UpdateProject(ctx, policy.Project{Name: "nowhere"}), policy.ErrNotFound)
+	is(t, s.UpdateProject(ctx, Project{Project: policy.Project{Name: "nowhere"}}), policy.ErrNotFound)
 	_, err = s.Project(ctx, "", "nowhere")
 	is(t, err, policy.ErrNotFound)
 	_, ok = viewOf(t, s).Project("", "nowhere")
 	same(t, ok, false)
-	list, err := s.Projects(ctx, "")
+	list, _, err := s.Projects(ctx, "", ProjectQuery{})
 	must(t, err)
 	same(t, len(list), 1)
 }
@@ -256,11 +288,11 @@ func secrets(t *testing.T, open func() *Store) {
 
 func viewsAreImmutable(t *testing.T, open func() *Store) {
 	s, ctx := open(), t.Context()
-	must(t, s.CreateProject(ctx, policy.Project{Name: "payments"}))
-	must(t, s.CreateUser(ctx, User{Name: "alice"}, ""))
+	addProject(t, s, policy.Project{Name: "payments"})
+	addUser(t, s, Person{Name: "alice"}, "")
 	old := viewOf(t, s)
-	must(t, s.SetMember(ctx, Member{Project: "payments", Name: "alice", Role: "guest"}))
-	must(t, s.CreateProject(ctx, policy.Project{Name: "other"}))
+	addMember(t, s, Member{Project: "payments", Name: "alice", Role: "guest"})
+	addProject(t, s, policy.Project{Name: "other"})
 	must(t, s.SetUserDisabled(ctx, "", "alice", true))
 	must(t, s.PutWaiver(ctx, policy.Waiver{ID: "w", Rule: "r", Owner: "o", Expires: time.Now().Add(time.Hour)}))
 	same(t, text(old.Subject(local("alice"), "payments", time.Now())), "{[] [] false [] <nil> false}")
@@ -275,9 +307,9 @@ func viewsAreImmutable(t *testing.T, open func() *Store) {
 
 func reopening(t *testing.T, open func() *Store) {
 	s, ctx := open(), t.Context()
-	must(t, s.CreateUser(ctx, User{Name: "alice", SystemAdmin: true}, "hash"))
-	must(t, s.CreateProject(ctx, policy.Project{Name: "payments"}))
-	must(t, s.SetMember(ctx, Member{Project: "payments", Name: "alice", Role: "guest"}))
+	addUser(t, s, Person{Name: "alice", SystemAdmin: true}, "hash")
+	addProject(t, s, policy.Project{Name: "payments"})
+	addMember(t, s, Member{Project: "payments", Name: "alice", Role: "guest"})
 	must(t, s.PutWaiver(ctx, policy.Waiver{ID: "w", Rule: "r", Owner: "o", Expires: time.Now().Add(time.Hour)}))
 	must(t, s.Push(ctx, image("one"), []policy.TagMove{{Tag: "v1"}}))
 	revision := viewOf(t, s).Revision()
@@ -297,7 +329,7 @@ func cancelled(t *testing.T, open func() *Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	is(t, s.Push(ctx, image("one"), []policy.TagMove{{Tag: "v1"}}), context.Canceled)
-	is(t, s.CreateUser(ctx, User{Name: "alice"}, ""), policy.ErrUnavailable)
+	is(t, fails(s.CreateUser(ctx, Person{Name: "alice"}, "")), policy.ErrUnavailable)
 	_, err := s.ResolveTag(t.Context(), repo, "v1")
 	is(t, err, policy.ErrNotFound)
 	must(t, s.Push(t.Context(), image("one"), []policy.TagMove{{Tag: "v1"}}))

@@ -2,7 +2,6 @@ package metadata
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -11,9 +10,33 @@ import (
 	"github.com/bondgate/bondgate/policy"
 )
 
-// CreateProject adds a project. A name that is taken is policy.ErrConflict, so
-// that of several creators at once exactly one succeeds.
-func (s *Store) CreateProject(ctx context.Context, p policy.Project) error {
+// Project is a project as it is kept: what decisions know of it, and what only
+// people and the management API do.
+type Project struct {
+	policy.Project
+	// ID is known by outside and is never given to another.
+	ID          int64
+	Description string
+	Created     time.Time
+	// Metadata are Harbor's settings of a project, kept and answered.
+	Metadata map[string]string
+	// Policies is what a project's configuration says under that name, kept and answered.
+	Policies json.RawMessage
+}
+
+// ProjectQuery is a page of projects. It is sorted by id, name, owner or
+// created; by name without a key.
+type ProjectQuery struct {
+	Page
+	Name   Text
+	Owner  string
+	Public *bool
+}
+
+// CreateProject adds a project and answers it with its number. A name that is
+// taken is policy.ErrConflict, so that of several creators at once exactly one
+// succeeds.
+func (s *Store) CreateProject(ctx context.Context, p Project) (Project, error) {
 	return s.FoundProject(ctx, p)
 }
 
@@ -21,131 +44,132 @@ func (s *Store) CreateProject(ctx context.Context, p policy.Project) error {
 // one without the others, neither a second upload of the same push nor a server
 // that is started after a crash. The members' project is this one. It fails as
 // CreateProject and SetMember do.
-func (s *Store) FoundProject(ctx context.Context, p policy.Project, members ...Member) error {
+func (s *Store) FoundProject(ctx context.Context, p Project, members ...Member) (Project, error) {
 	p.Workspace = workspaceOf(p.Workspace)
-	if p.Name == "" || strings.Contains(p.Name, "/") {
-		return fmt.Errorf("metadata: a project needs a name without a slash: %w", policy.ErrInvalid)
+	if p.Created.IsZero() {
+		p.Created = time.Now()
 	}
-	labels, packs, err := projectJSON(p)
+	row, err := newProjectRow(p)
 	if err != nil {
-		return err
+		return Project{}, wrap(err, "create project %q", p.Name)
 	}
 	err = s.changeProject(ctx, p.Workspace, p.Name, func(ctx context.Context, tx querier) error {
-		_, err := tx.exec(ctx, `INSERT INTO projects (workspace, name, public, owner, labels, packs, created)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			p.Workspace, p.Name, p.Public, p.Owner, labels, packs, time.Now().UnixMicro())
-		if err != nil {
+		if p.ID, err = number(ctx, tx, numberProject); err != nil {
+			return err
+		}
+		if _, err := tx.exec(ctx, `INSERT INTO projects
+				(workspace, name, id, public, owner, labels, packs, created, description, metadata, policies)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			p.Workspace, p.Name, p.ID, p.Public, p.Owner, row.labels, row.packs, micros(p.Created),
+			p.Description, row.metadata, row.policies); err != nil {
 			return err
 		}
 		for _, m := range members {
 			m.Workspace, m.Project = p.Workspace, p.Name
-			if err := setMember(ctx, tx, m.withDefaults()); err != nil {
+			if _, err := s.addMember(ctx, tx, m.withDefaults(), ""); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return wrap(err, "create project %q", p.Name)
+	if err != nil {
+		return Project{}, wrap(err, "create project %q", p.Name)
+	}
+	p.Created = fromMicros(micros(p.Created))
+	return p, nil
 }
 
-// UpdateProject replaces everything about a project but its name and members.
-func (s *Store) UpdateProject(ctx context.Context, p policy.Project) error {
+// UpdateProject replaces everything about a project but its name, number,
+// members and the time it was made.
+func (s *Store) UpdateProject(ctx context.Context, p Project) error {
 	p.Workspace = workspaceOf(p.Workspace)
-	labels, packs, err := projectJSON(p)
+	row, err := newProjectRow(p)
 	if err != nil {
-		return err
+		return wrap(err, "update project %q", p.Name)
 	}
 	err = s.changeProject(ctx, p.Workspace, p.Name, func(ctx context.Context, tx querier) error {
-		return affectsOne(tx.exec(ctx, `UPDATE projects SET public = $3, owner = $4, labels = $5, packs = $6
-			WHERE workspace = $1 AND name = $2`, p.Workspace, p.Name, p.Public, p.Owner, labels, packs))
+		return affectsOne(tx.exec(ctx, `UPDATE projects SET public = $3, owner = $4, labels = $5, packs = $6,
+				description = $7, metadata = $8, policies = $9 WHERE workspace = $1 AND name = $2`,
+			p.Workspace, p.Name, p.Public, p.Owner, row.labels, row.packs, p.Description, row.metadata, row.policies))
 	})
 	return wrap(err, "update project %q", p.Name)
 }
 
-func projectJSON(p policy.Project) (labels, packs string, err error) {
-	l, err := json.Marshal(p.Labels)
-	if err != nil {
-		return "", "", fmt.Errorf("metadata: labels of project %q: %w: %w", p.Name, policy.ErrInvalid, err)
+// projectRow is what of a project is JSON in its row.
+type projectRow struct{ labels, packs, metadata, policies string }
+
+func newProjectRow(p Project) (row projectRow, err error) {
+	if p.Name == AnyProject || strings.ContainsAny(p.Name, "/+ ") {
+		return row, fmt.Errorf("a project's name has no slash, plus or space, and is not a star: %w", policy.ErrInvalid)
 	}
-	k, err := json.Marshal(p.Packs)
-	if err != nil {
-		return "", "", fmt.Errorf("metadata: packs of project %q: %w: %w", p.Name, policy.ErrInvalid, err)
+	if err := checkName("a project's name", p.Name); err != nil {
+		return row, err
 	}
-	return string(l), string(k), nil
+	if row.labels, err = encoded("labels", p.Labels); err != nil {
+		return row, err
+	}
+	if row.packs, err = encoded("packs", p.Packs); err != nil {
+		return row, err
+	}
+	if row.metadata, err = encoded("metadata", p.Metadata); err != nil {
+		return row, err
+	}
+	row.policies, err = verbatim("policies", p.Policies)
+	return row, err
 }
 
-const projectColumns = "workspace, name, public, owner, labels, packs"
+const projectColumns = "workspace, name, id, public, owner, labels, packs, created, description, metadata, policies"
 
-func scanProject(scan func(...any) error) (p policy.Project, err error) {
-	var labels, packs string
-	if err := scan(&p.Workspace, &p.Name, &p.Public, &p.Owner, &labels, &packs); err != nil {
+func scanProject(scan func(...any) error) (p Project, err error) {
+	var row projectRow
+	var created int64
+	if err := scan(&p.Workspace, &p.Name, &p.ID, &p.Public, &p.Owner, &row.labels, &row.packs, &created,
+		&p.Description, &row.metadata, &row.policies); err != nil {
 		return p, err
 	}
-	if err := json.Unmarshal([]byte(labels), &p.Labels); err != nil {
-		return p, fmt.Errorf("labels of %q: %w", p.Name, err)
-	}
-	if err := json.Unmarshal([]byte(packs), &p.Packs); err != nil {
-		return p, fmt.Errorf("packs of %q: %w", p.Name, err)
+	p.Created, p.Policies = fromMicros(created), document(row.policies)
+	for _, column := range []struct {
+		what, text string
+		into       any
+	}{{"labels", row.labels, &p.Labels}, {"packs", row.packs, &p.Packs}, {"metadata", row.metadata, &p.Metadata}} {
+		if err := decoded(column.what+" of project "+p.Name, column.text, column.into); err != nil {
+			return p, err
+		}
 	}
 	return p, nil
 }
 
-// Projects lists the projects of a workspace by name.
-func (s *Store) Projects(ctx context.Context, workspace string) ([]policy.Project, error) {
-	rows, err := s.reads.rows(ctx,
-		"SELECT "+projectColumns+" FROM projects WHERE workspace = $1 ORDER BY name", workspaceOf(workspace))
-	all, err := collect(rows, err, func(rows *sql.Rows) (policy.Project, error) { return scanProject(rows.Scan) })
-	return all, wrap(err, "list projects")
+// Projects answers a page of a workspace's projects and how many there are on all pages.
+func (s *Store) Projects(ctx context.Context, workspace string, q ProjectQuery) ([]Project, int, error) {
+	l := &listing{
+		columns: projectColumns, from: "projects", order: "name",
+		sorts: map[string]string{"id": "id", "name": "name", "owner": "owner", "created": "created"},
+	}
+	l.equal("workspace", workspaceOf(workspace))
+	l.equalIf("owner", q.Owner)
+	l.text("name", q.Name)
+	l.flag("public", q.Public)
+	all, total, err := list(ctx, s, l, q.Page, scanProject)
+	return all, total, wrap(err, "list projects")
 }
 
 // Project answers one project, or policy.ErrNotFound.
-func (s *Store) Project(ctx context.Context, workspace, name string) (policy.Project, error) {
-	p, err := scanProject(s.reads.row(ctx,
-		"SELECT "+projectColumns+" FROM projects WHERE workspace = $1 AND name = $2", workspaceOf(workspace), name).Scan)
+func (s *Store) Project(ctx context.Context, workspace, name string) (Project, error) {
+	p, err := readProject(ctx, s.reads, workspaceOf(workspace), byName, name)
 	return p, wrap(err, "project %q", name)
+}
+
+// ProjectByID answers one project, or policy.ErrNotFound.
+func (s *Store) ProjectByID(ctx context.Context, workspace string, id int64) (Project, error) {
+	p, err := readProject(ctx, s.reads, workspaceOf(workspace), byID, id)
+	return p, wrap(err, "project %d", id)
+}
+
+func readProject(ctx context.Context, q querier, workspace, condition string, arg any) (Project, error) {
+	return scanProject(q.row(ctx, "SELECT "+projectColumns+" FROM projects WHERE workspace = $1 AND "+condition,
+		workspace, arg).Scan)
 }
 
 func (s *Store) changeProject(ctx context.Context, workspace, name string, fn func(context.Context, querier) error) error {
 	return s.changeDirectory(ctx, part{changedProject, workspace, name}, fn)
-}
-
-// readProjects reads what the view knows of projects, members included: all, or one.
-func readProjects(ctx context.Context, q querier, workspace, name string) (map[named]*projectFacts, error) {
-	all := map[named]*projectFacts{}
-	where, args := oneOrAll(workspace, name)
-	rows, err := q.rows(ctx, "SELECT "+projectColumns+" FROM projects"+where, args...)
-	_, err = collect(rows, err, func(rows *sql.Rows) (_ struct{}, err error) {
-		p, err := scanProject(rows.Scan)
-		all[named{p.Workspace, p.Name}] = &projectFacts{project: p}
-		return struct{}{}, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	rows, err = q.rows(ctx, "SELECT "+memberColumns+" FROM members"+
-		strings.Replace(where, "name", "project", 1), args...)
-	_, err = collect(rows, err, func(rows *sql.Rows) (_ struct{}, err error) {
-		m, err := scanMember(rows)
-		if facts := all[named{m.Workspace, m.Project}]; err == nil && facts != nil {
-			facts.add(m)
-		}
-		return struct{}{}, err
-	})
-	return all, err
-}
-
-// add files a member. A role that this version does not know gives nothing.
-func (p *projectFacts) add(m Member) {
-	role, ok := memberRole(m.Role)
-	if !ok {
-		return
-	}
-	into := &p.users
-	if m.Kind == MemberGroup {
-		into = &p.groups
-	}
-	if *into == nil {
-		*into = map[identity]roles{}
-	}
-	(*into)[identity{m.Issuer, m.Name}] |= role
 }

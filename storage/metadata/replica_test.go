@@ -22,9 +22,9 @@ func eventually(t testing.TB, what string, holds func() bool) {
 
 func replicaDirectory(t *testing.T, open func() *Store) {
 	a, b, ctx := open(), open(), t.Context()
-	must(t, a.CreateUser(ctx, User{Name: "alice"}, ""))
-	must(t, a.CreateProject(ctx, policy.Project{Name: "payments"}))
-	must(t, a.SetMember(ctx, Member{Project: "payments", Name: "alice", Role: "guest"}))
+	addUser(t, a, Person{Name: "alice"}, "")
+	addProject(t, a, policy.Project{Name: "payments"})
+	addMember(t, a, Member{Project: "payments", Name: "alice", Role: "guest"})
 	must(t, a.PutWaiver(ctx, policy.Waiver{ID: "w", Rule: "r", Owner: "o", Expires: time.Now().Add(time.Hour)}))
 	eventually(t, "the member and the waiver are seen", func() bool {
 		return rolesOf(t, b, local("alice"), "payments") == "[guest] false" &&
@@ -74,7 +74,7 @@ func TestReplicasMissNoChange(t *testing.T) {
 		for i, s := range []*Store{a, b} {
 			go func() {
 				for n := range each {
-					if err := s.CreateProject(ctx, policy.Project{Name: fmt.Sprintf("p%d-%d", i, n)}); err != nil {
+					if _, err := s.CreateProject(ctx, Project{Project: policy.Project{Name: fmt.Sprintf("p%d-%d", i, n)}}); err != nil {
 						done <- err
 						return
 					}
@@ -124,7 +124,7 @@ func TestPostgreSQLChangesOutOfOrderAreNotMissed(t *testing.T) {
 	}
 	for i := range 3 {
 		name := fmt.Sprint("late", i)
-		must(t, b.CreateProject(ctx, policy.Project{Name: name}))
+		addProject(t, b, policy.Project{Name: name})
 		eventually(t, "a change with a larger number is seen", sees(name))
 	}
 	revision := viewOf(t, watcher).Revision()

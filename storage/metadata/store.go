@@ -31,6 +31,7 @@ type Store struct {
 
 	directory *directory
 	cache     *cache
+	uses      uses
 
 	stop    context.CancelFunc
 	stopped sync.WaitGroup
@@ -58,6 +59,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	polling, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.stopped.Go(func() { s.directory.poll(polling) })
+	s.stopped.Go(func() { s.writeUses(polling) })
 	return s, nil
 }
 
@@ -210,11 +212,15 @@ func (s *Store) transact(ctx context.Context, fn func(ctx context.Context, tx qu
 
 // The kinds of change.
 const (
-	changedUser       = "user"
-	changedProject    = "project"
-	changedWaivers    = "waiver"
-	changedSecret     = "secret"
-	changedRepository = "repository"
+	changedPerson      = "person"
+	changedProject     = "project"
+	changedRole        = "role"
+	changedRobot       = "robot"
+	changedAccessToken = "access-token"
+	changedWorkspace   = "workspace"
+	changedWaivers     = "waiver"
+	changedSecret      = "secret"
+	changedRepository  = "repository"
 )
 
 // record adds a row to changes, in the transaction of the change itself.

@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -45,24 +46,20 @@ type named struct{ workspace, name string }
 // identity is a person or a group of an issuer.
 type identity struct{ issuer, name string }
 
-type userFacts struct{ admin, disabled bool }
-
-type projectFacts struct {
-	project policy.Project
-	users   map[identity]roles
-	groups  map[identity]roles
-}
-
 // view is one immutable reading of the directory. A change makes a new view that
 // shares everything but what changed.
 type view struct {
 	revision int64
-	users    map[named]userFacts
+	people   map[personKey]personFacts
 	projects map[named]*projectFacts
+	roles    map[named][]string
+	robots   map[numbered]*robotFacts
+	tokens   map[numbered]*tokenFacts
+	hosts    map[string]string
 	waivers  map[string]*waiverSet
 }
 
-// Revision grows with every change of people, projects, waivers or secrets.
+// Revision grows with every change of what a view holds, and of secrets.
 func (v *view) Revision() int64 { return v.revision }
 
 // Project answers for a project by name; its maps and slices are shared.
@@ -74,44 +71,18 @@ func (v *view) Project(workspace, name string) (policy.Project, bool) {
 	return p.project, true
 }
 
-// Subject answers what a principal is in a project. A local user that the
-// database does not know has no roles, whatever a token says; robots and
-// workloads have none from membership: a robot called like a person is not that
-// person.
-func (v *view) Subject(p policy.Principal, project string, _ time.Time) policy.Subject {
-	switch p.Kind {
-	case policy.KindOperator:
-		return policy.Subject{Roles: roleLists[admin]}
-	case policy.KindUser:
-	default:
-		return policy.Subject{}
+// Workspace answers which workspace a host leads to. A host that is known with
+// the port leads there, else the host without it; one that is not known leads nowhere.
+func (v *view) Workspace(host string) (string, bool) {
+	host = lower(host)
+	if workspace, ok := v.hosts[host]; ok {
+		return workspace, true
 	}
-	if p.Anonymous() {
-		return policy.Subject{}
+	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
+		workspace, ok := v.hosts[host[:colon]]
+		return workspace, ok
 	}
-	workspace := workspaceOf(p.Workspace)
-	var set roles
-	if p.Issuer == policy.LocalIssuer {
-		user, known := v.users[named{workspace, p.ID}]
-		if !known {
-			return policy.Subject{}
-		}
-		if user.disabled {
-			return policy.Subject{Disabled: true}
-		}
-		if user.admin {
-			set |= admin
-		}
-	}
-	if facts := v.projects[named{workspace, project}]; facts != nil {
-		set |= facts.users[identity{p.Issuer, p.ID}]
-		if len(facts.groups) > 0 {
-			for _, group := range p.Groups {
-				set |= facts.groups[identity{p.Issuer, group}]
-			}
-		}
-	}
-	return policy.Subject{Roles: roleLists[set]}
+	return "", false
 }
 
 // Waivers answers those that match and have not expired, by id.
