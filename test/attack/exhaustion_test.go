@@ -164,6 +164,31 @@ func TestUploadsAreBoundedAndExpire(t *testing.T) {
 	})
 }
 
+// halfOpen sends the beginning of a chunk and leaves it at that.
+func (w *world) halfOpen(user, session string) {
+	w.t.Helper()
+	_, err := io.WriteString(w.slow(), "PATCH "+session+" HTTP/1.1\r\nHost: "+w.Host+"\r\nAuthorization: Basic "+basic(user)+
+		"\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\n"+strings.Repeat("x", 1000))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// With the limits that a server has when nobody sets any.
+func TestAThousandHalfOpenUploadsKeepNobodyOut(t *testing.T) {
+	w := newWorld(t, harness.Options{})
+	for _, user := range []string{alice, mike} {
+		for range 500 {
+			w.halfOpen(user, w.session(user, "red/app"))
+		}
+		r := w.as(user, http.MethodPost, "/v2/red/app/blobs/uploads/", nil, nil)
+		if r.Status != http.StatusTooManyRequests || code(r) != "TOOMANYREQUESTS" || r.Header.Get("Retry-After") == "" {
+			t.Fatalf("%s, one more: %d %s %v", user, r.Status, r.Body, r.Header)
+		}
+	}
+	w.serves(w.push(pat, newImage("red/app", "v1", "half open", "1000", nil)))
+}
+
 func TestTooMuchAtOnceIsAnswered(t *testing.T) {
 	w := newWorld(t, harness.Options{Config: "limits:\n  header_bytes: 16384\n  page: 3\n  scopes: 5\n  referrers: 2\n  manifest_bytes: 65536\n  manifest_tags: 6\n"})
 	im := w.push(alice, newImage("red/app", "v1", "much", "1000", nil))
@@ -174,9 +199,23 @@ func TestTooMuchAtOnceIsAnswered(t *testing.T) {
 			t.Fatalf("%d %s", r.Status, r.Body)
 		}
 	}
-	t.Run("a flood of headers", func(t *testing.T) {
+	for name, flood := range map[string]string{
+		"many headers":       "/v2/ HTTP/1.1\r\nHost: HOST\r\n" + strings.Repeat("X-Flood: "+strings.Repeat("f", 90)+"\r\n", 500),
+		"one long header":    "/v2/ HTTP/1.1\r\nHost: HOST\r\nX-Flood: " + strings.Repeat("f", 50_000) + "\r\n",
+		"many short headers": "/v2/ HTTP/1.1\r\nHost: HOST\r\n" + strings.Repeat("a:\r\n", 10_000),
+		"a long path":        "/v2/" + strings.Repeat("f", 50_000) + " HTTP/1.1\r\nHost: HOST\r\n",
+	} {
+		t.Run("a flood of headers: "+name, func(t *testing.T) {
+			if answer := w.rawRequest("GET " + flood + "\r\n"); !strings.Contains(answer, " 431 ") {
+				t.Errorf("answered %.200q", answer)
+			}
+		})
+	}
+	t.Run("a flood of trailers", func(t *testing.T) {
 		flood := strings.Repeat("X-Flood: "+strings.Repeat("f", 90)+"\r\n", 500)
-		if answer := w.rawRequest("GET /v2/ HTTP/1.1\r\nHost: HOST\r\n" + flood + "\r\n"); !strings.Contains(answer, " 431 ") {
+		answer := w.rawRequest("POST /v2/red/app/blobs/uploads/?digest=" + digestOf([]byte("xxx")) + " HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nAuthorization: Basic " +
+			basic(alice) + "\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxxx\r\n0\r\n" + flood + "\r\n")
+		if !strings.HasPrefix(answer, "HTTP/1.1 4") {
 			t.Errorf("answered %.200q", answer)
 		}
 	})
