@@ -45,7 +45,7 @@ type Store interface {
 	// or there is no such row: two replicas must not spend one refresh token, and a
 	// session that was ended must not come back.
 	UpdateSession(ctx context.Context, s Session, was []byte) error
-	// DeleteSession is no error for a session that is not there.
+	// DeleteSession may fail with [policy.ErrNotFound] for an id that is not there.
 	DeleteSession(ctx context.Context, workspace, id string) error
 	DeleteExpiredSessions(ctx context.Context, now time.Time) error
 }
@@ -245,7 +245,8 @@ func (s *Sessions) used(ctx context.Context, row Session, now time.Time) Session
 // forget removes the session that a request came with, if any.
 func (s *Sessions) forget(ctx context.Context, workspace string, origin Origin, r *http.Request) error {
 	for _, c := range r.CookiesNamed(origin.cookie(cookieName)) {
-		if err := s.cfg.Store.DeleteSession(ctx, workspace, idOf(c.Value)); err != nil {
+		err := s.cfg.Store.DeleteSession(ctx, workspace, idOf(c.Value))
+		if err != nil && !errors.Is(err, policy.ErrNotFound) {
 			return fmt.Errorf("session: end it: %w", err)
 		}
 	}
@@ -254,7 +255,8 @@ func (s *Sessions) forget(ctx context.Context, workspace string, origin Origin, 
 
 // end removes a row and says why.
 func (s *Sessions) end(ctx context.Context, row Session, why string) error {
-	if err := s.cfg.Store.DeleteSession(ctx, row.Principal.Workspace, row.ID); err != nil {
+	err := s.cfg.Store.DeleteSession(ctx, row.Principal.Workspace, row.ID)
+	if err != nil && !errors.Is(err, policy.ErrNotFound) {
 		// It is refused all the same, now and until it is swept.
 		s.cfg.Log.WarnContext(ctx, "a session that is over is not removed", "error", err)
 	}

@@ -67,6 +67,9 @@ func (s *rows) UpdateSession(_ context.Context, one session.Session, was []byte)
 func (s *rows) DeleteSession(_ context.Context, _, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, ok := s.all[id]; !ok && s.fail == nil {
+		return policy.ErrNotFound
+	}
 	delete(s.all, id)
 	return s.fail
 }
