@@ -27,7 +27,7 @@ func (b *bench) zipf() error {
 		scopes[p] = fmt.Sprintf("repository:zipf%d/app:pull", p)
 	}
 	reqs := map[*target][][]byte{}
-	for _, t := range b.all() {
+	for _, t := range append([]*target{b.ours}, b.strangers()...) {
 		for u := range zipfUsers {
 			auth, err := t.authorize(zipfUser(u), adminPassword, scopes...)
 			if err != nil {
@@ -47,7 +47,7 @@ func (b *bench) zipf() error {
 	done := make(chan error, 1)
 	go func() { done <- b.churn(stop) }()
 	hits0, misses0 := b.decisions()
-	err := b.compare("manifest GET, 200 people, 1,000 images", "/s", func(t *target) (float64, error) {
+	err := b.compare("manifest GET, 200 people, 1,000 images", "/s", b.strangers(), func(t *target) (float64, error) {
 		const images = zipfProjects * zipfTags
 		people := len(reqs[t]) / images
 		draws := make([]func() int, b.o.conns)
@@ -81,7 +81,7 @@ func (b *bench) zipfLoad() error {
 		}
 	}
 	im := newImage(1 << 10)
-	for _, t := range b.all() {
+	for _, t := range append([]*target{b.ours}, b.strangers()...) {
 		w, err := dial(t.addr)
 		if err != nil {
 			return err

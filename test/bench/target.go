@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -25,6 +26,9 @@ type target struct {
 	dir   string
 	cmd   *exec.Cmd
 	ready time.Duration
+	// files is the folder of a server that serves files and nothing else; empty
+	// for a registry.
+	files string
 	// authorize makes the Authorization header for the given scopes; empty for none.
 	authorize func(user, password string, scopes ...string) (string, error)
 }
@@ -45,12 +49,15 @@ func freePort() (string, error) {
 	return l.Addr().String(), nil
 }
 
-func startBondgate(binary, dir string) (*target, error) {
+// nameBefore is what our own earlier binary goes by.
+const nameBefore = "before"
+
+func startBondgate(name, binary, dir string) (*target, error) {
 	addr, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	t := &target{name: "bondgate", addr: addr, dir: filepath.Join(dir, "bondgate")}
+	t := &target{name: name, addr: addr, dir: filepath.Join(dir, name)}
 	t.cmd = exec.Command(binary, "serve", "--listen", addr, "--data-dir", t.dir)
 	t.cmd.Env = append(os.Environ(), "BONDGATE_ADMIN_PASSWORD="+adminPassword)
 	t.authorize = t.token
@@ -74,7 +81,7 @@ func startDistribution(binary, dir string) (*target, error) {
 	}
 	t.cmd = exec.Command(binary, "serve", config)
 	t.cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
-	t.authorize = func(string, string, ...string) (string, error) { return "", nil }
+	t.authorize = nobody
 	return t, t.start("/v2/")
 }
 
@@ -99,9 +106,56 @@ func startZot(binary, dir string) (*target, error) {
 		return nil, err
 	}
 	t.cmd = exec.Command(binary, "serve", config)
-	t.authorize = func(string, string, ...string) (string, error) { return "", nil }
+	t.authorize = nobody
 	return t, t.start("/v2/")
 }
+
+// startNginx runs nginx as a server of static files with sendfile, as many
+// workers as there are cores and no access log.
+func startNginx(binary, dir string) (*target, error) {
+	addr, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	t := &target{name: "nginx", addr: addr, dir: filepath.Join(dir, "nginx")}
+	t.files = filepath.Join(t.dir, "files")
+	// Its workers would otherwise be somebody who may not read a temporary folder.
+	me, err := user.Current()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(t.files, 0o755); err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf(`daemon off;
+user %s;
+worker_processes auto;
+pid %[2]s/pid;
+error_log %[2]s/error.log;
+events { worker_connections 256; }
+http {
+	sendfile on;
+	tcp_nopush on;
+	access_log off;
+	keepalive_requests 1000000000;
+	server {
+		listen %[3]s;
+		root %[4]s;
+		location = /ready { return 200; }
+	}
+}
+`, me.Username, t.dir, addr, t.files)
+	config := filepath.Join(t.dir, "nginx.conf")
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	t.cmd = exec.Command(binary, "-c", config, "-p", t.dir)
+	t.authorize = nobody
+	return t, t.start("/ready")
+}
+
+// nobody needs to say who they are.
+func nobody(string, string, ...string) (string, error) { return "", nil }
 
 // start runs the command and waits until path answers 200.
 func (t *target) start(path string) error {
