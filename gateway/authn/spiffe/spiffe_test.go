@@ -148,15 +148,29 @@ func TestCertificatesThatAreNoWorkloads(t *testing.T) {
 }
 
 func TestAConnectionIsItsCertificates(t *testing.T) {
-	d, err := spiffe.New([]spiffe.Trust{{Domain: "acme.example"}, {Domain: "acme.example", Workspace: "prod"}, {Domain: "other.example"}})
+	key := newKey(t)
+	authority := func(name string) *x509.Certificate {
+		return certificate(t, key, []altName{{tagURI, "spiffe://" + name}}, func(c *x509.Certificate) {
+			c.IsCA, c.KeyUsage, c.Subject.CommonName = true, x509.KeyUsageCertSign, name
+		})
+	}
+	acme, other := authority("acme.example"), authority("other.example")
+	d, err := spiffe.New([]spiffe.Domain{
+		{Trust: spiffe.Trust{Domain: "acme.example"}, Authorities: []*x509.Certificate{acme}},
+		{Trust: spiffe.Trust{Domain: "acme.example", Workspace: "prod"}, Authorities: []*x509.Certificate{acme}},
+		{Trust: spiffe.Trust{Domain: "other.example"}, Authorities: []*x509.Certificate{other}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := newKey(t)
-	chain := func(id string) [][]*x509.Certificate {
-		cert := certificate(t, key, []altName{{tagURI, id}}, nil)
-		return [][]*x509.Certificate{{cert, certificate(t, key, []altName{{tagURI, "spiffe://acme.example/authority"}}, nil)}}
+	chain := func(id string, root *x509.Certificate) *tls.ConnectionState {
+		leaf := certificate(t, key, []altName{{tagURI, id}}, nil)
+		return &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{leaf, root}}, PeerCertificates: []*x509.Certificate{leaf}}
 	}
+	unverified := chain(good, acme)
+	unverified.VerifiedChains = nil
+	crossed := chain(good, other)
+	crossed.VerifiedChains = append(crossed.VerifiedChains, chain(good, acme).VerifiedChains...)
 	for _, c := range []struct {
 		name, workspace string
 		tls             *tls.ConnectionState
@@ -165,22 +179,37 @@ func TestAConnectionIsItsCertificates(t *testing.T) {
 	}{
 		{"plain HTTP", "default", nil, "", nil},
 		{"no certificate", "default", &tls.ConnectionState{}, "", nil},
-		{"a workload", "default", &tls.ConnectionState{VerifiedChains: chain(good)}, good, nil},
-		{"in another workspace that trusts it", "prod", &tls.ConnectionState{VerifiedChains: chain(good)}, good, nil},
-		{"of the second domain", "default", &tls.ConnectionState{VerifiedChains: chain("spiffe://other.example/a")}, "spiffe://other.example/a", nil},
-		{"in a workspace that does not trust it", "prod", &tls.ConnectionState{VerifiedChains: chain("spiffe://other.example/a")}, "", policy.ErrUnauthenticated},
-		{"of a domain that nobody trusts", "default", &tls.ConnectionState{VerifiedChains: chain("spiffe://evil.example/a")}, "", policy.ErrUnauthenticated},
-		{"off", "default", &tls.ConnectionState{VerifiedChains: chain("spiffe://acme.example/")}, "", policy.ErrUnauthenticated},
-		{"not verified", "default", &tls.ConnectionState{PeerCertificates: chain(good)[0]}, "", policy.ErrUnauthenticated},
+		{"a workload", "default", chain(good, acme), good, nil},
+		{"in another workspace that trusts it", "prod", chain(good, acme), good, nil},
+		{"of the second domain", "default", chain("spiffe://other.example/a", other), "spiffe://other.example/a", nil},
+		{"in a workspace that does not trust it", "prod", chain("spiffe://other.example/a", other), "", policy.ErrUnauthenticated},
+		{"by the authority of another domain", "default", chain(good, other), "", policy.ErrUnauthenticated},
+		{"by both authorities", "default", crossed, good, nil},
+		{"of a domain that nobody trusts", "default", chain("spiffe://evil.example/a", acme), "", policy.ErrUnauthenticated},
+		{"off", "default", chain("spiffe://acme.example/", acme), "", policy.ErrUnauthenticated},
+		{"the authority itself", "default", &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{acme}}}, "", policy.ErrUnauthenticated},
+		{"not verified", "default", unverified, "", policy.ErrUnauthenticated},
 	} {
 		got, err := d.Caller(c.workspace, &http.Request{TLS: c.tls})
 		if got.ID != c.id || !errors.Is(err, c.err) || (c.id != "" && got.Workspace != c.workspace) {
 			t.Errorf("%s: %+v, %v", c.name, got, err)
 		}
 	}
-	for _, trusts := range [][]spiffe.Trust{{{}}, {{Domain: "a"}, {Domain: "a", Workspace: "default"}}} {
-		if _, err := spiffe.New(trusts); !errors.Is(err, policy.ErrInvalid) {
-			t.Errorf("%+v: %v", trusts, err)
+	want := x509.NewCertPool()
+	want.AddCert(acme)
+	want.AddCert(other)
+	if !d.Authorities().Equal(want) {
+		t.Error("the authorities are not those of the domains")
+	}
+	trusted := []*x509.Certificate{acme}
+	for name, domains := range map[string][]spiffe.Domain{
+		"no name":        {{Authorities: trusted}},
+		"no authority":   {{Trust: spiffe.Trust{Domain: "a"}}},
+		"a nil one":      {{Trust: spiffe.Trust{Domain: "a"}, Authorities: []*x509.Certificate{nil}}},
+		"a domain twice": {{Trust: spiffe.Trust{Domain: "a"}, Authorities: trusted}, {Trust: spiffe.Trust{Domain: "a", Workspace: "default"}, Authorities: trusted}},
+	} {
+		if _, err := spiffe.New(domains); !errors.Is(err, policy.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

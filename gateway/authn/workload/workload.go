@@ -36,6 +36,9 @@ type Trust struct {
 	Audience string
 	// JWKSURL and File are where the keys are, for issuers without discovery.
 	JWKSURL, File string
+	// Client reaches this issuer, where it is another than [Config]'s: one that knows
+	// the authority of its certificate.
+	Client *http.Client
 	// PlainHTTP allows addresses that are not https.
 	PlainHTTP bool
 	// Claims are those to keep, by name; nil for [DefaultClaims].
@@ -76,6 +79,7 @@ type place struct{ workspace, issuer string }
 // source is where keys are from: one issuer's are read once, whoever trusts it.
 type source struct {
 	issuer, url, file string
+	client            *http.Client
 	plain             bool
 	keep              time.Duration
 }
@@ -113,13 +117,16 @@ func New(cfg Config) (*Provider, error) {
 		if p.trusted[at] != nil {
 			return nil, fmt.Errorf("authn/workload: the issuer %s is there twice in the workspace %s: %w", t.Issuer, t.Workspace, policy.ErrInvalid)
 		}
-		from := source{t.Issuer, t.JWKSURL, t.File, t.PlainHTTP, t.Keep}
+		if t.Client == nil {
+			t.Client = cfg.Client
+		}
+		from := source{t.Issuer, t.JWKSURL, t.File, t.Client, t.PlainHTTP, t.Keep}
 		keys := sets[from]
 		if keys == nil {
 			var err error
 			if keys, err = jwt.NewKeySet(jwt.KeysConfig{
 				Issuer: t.Issuer, JWKSURL: t.JWKSURL, File: t.File, PlainHTTP: t.PlainHTTP, Keep: t.Keep,
-				Client: cfg.Client, Now: cfg.Now, Log: cfg.Log,
+				Client: t.Client, Now: cfg.Now, Log: cfg.Log,
 			}); err != nil {
 				return nil, fmt.Errorf("authn/workload: issuer %d (%s): %w", i+1, t.Name, err)
 			}

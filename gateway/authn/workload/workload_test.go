@@ -244,7 +244,7 @@ func TestWorkspacesTrustForThemselves(t *testing.T) {
 	i := harness.StartIssuer(t)
 	p, err := workload.New(workload.Config{Client: i.Client(), Issuers: []workload.Trust{
 		{Issuer: i.URL, Audience: audience, PlainHTTP: true},
-		{Issuer: i.URL, Audience: audience, PlainHTTP: true, Workspace: "prod", Claims: []string{}},
+		{Issuer: i.URL, Audience: audience, PlainHTTP: true, Workspace: "prod", Claims: []string{}, Client: i.Client()},
 	}})
 	if err != nil {
 		t.Fatal(err)
