@@ -45,22 +45,19 @@ type campaign struct {
 	workers  []*worker
 	racer    *racer
 
-	kills, reindexes, losses  int
-	whole, absent             int
-	findings                  map[string]int
-	ready                     []time.Duration
-	retried, abandoned        int
+	kills, reindexes, losses int
+	findings                 map[string]int
+	ready                    []time.Duration
 	// wrong is what a reindex was answered beside pushes.
 	wrong error
 }
 
-// rounds are few in the ordinary tests; the campaign sets BONDGATE_KILL_ROUNDS.
-func rounds(t *testing.T, share int) int {
+// kills are few in the ordinary tests; the campaign sets BONDGATE_KILL_ROUNDS.
+func kills(share int) int {
 	n, err := strconv.Atoi(os.Getenv("BONDGATE_KILL_ROUNDS"))
 	if err != nil {
 		return 4
 	}
-	t.Logf("%d rounds", n/share)
 	return n / share
 }
 
@@ -97,15 +94,17 @@ func (c *campaign) find(round int, err error) {
 		total += n
 	}
 	if total >= tooMany {
-			c.t.Fatalf("%d findings are enough", total)
+		c.t.Fatalf("%d findings are enough", total)
 	}
 }
 
-// run does the rounds, then looks at everything once more: what survived one
-// crash must survive all that came after it.
-func (c *campaign) run(rounds int) {
-	for round := range rounds {
-		c.round(round)
+// run goes on until so many kills, then looks at everything once more: what
+// survived one crash must survive all that came after it.
+func (c *campaign) run(kills int) {
+	rounds := 0
+	for c.kills < kills {
+		c.round(rounds)
+		rounds++
 	}
 	for _, w := range c.workers {
 		for _, r := range w.repos {
@@ -128,9 +127,15 @@ func (c *campaign) round(round int) {
 	} else {
 		c.restart(twice)
 	}
-	for _, w := range c.workers {
+	var all sync.WaitGroup
+	found := make([]error, len(c.workers))
+	for i, w := range c.workers {
 		w.lenient = lost || c.trouble != nil
-		c.find(round, c.judge(w, lost))
+		all.Go(func() { found[i] = w.judge(storageOf(c.g), lost) })
+	}
+	all.Wait()
+	for _, err := range found {
+		c.find(round, err)
 	}
 	c.find(round, c.racer.judge(storageOf(c.g), false))
 }
@@ -196,7 +201,13 @@ func (c *campaign) reindexUntil(stop <-chan struct{}) {
 			return
 		default:
 		}
-		resp, err := socket.Post("http://socket/api/v1/reindex", "", nil)
+		req, err := http.NewRequest(http.MethodPost, "http://socket/api/v1/reindex", nil)
+		if err != nil {
+			c.wrong = err
+			return
+		}
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := socket.Do(req)
 		if err != nil {
 			return // the server is gone
 		}
@@ -270,25 +281,25 @@ func (c *campaign) loseDatabase(round int) {
 
 // judge settles what had no answer, tries it again mostly, and holds what is
 // there against the promises of this round.
-func (c *campaign) judge(w *worker, lost bool) error {
+func (w *worker) judge(f folder, lost bool) error {
 	if o := w.pending; o != nil {
 		whole, err := o.change.settle(w.client, lost)
 		if err != nil {
 			return err
 		}
 		if whole {
-			c.whole++
+			w.whole++
 		} else {
-			c.absent++
+			w.absent++
 		}
-		if c.rnd.IntN(4) > 0 {
+		if w.rnd.IntN(4) > 0 {
 			if err := o.send(true); err != nil {
 				return found("blocked", "%s is blocked after the crash: %w", o.kind, err)
 			}
-			c.retried++
+			w.retried++
 			w.done(o)
 		} else {
-			c.abandoned++
+			w.abandoned++
 		}
 		w.pending = nil
 	}
@@ -296,7 +307,7 @@ func (c *campaign) judge(w *worker, lost bool) error {
 		for _, check := range []func() error{
 			func() error { return r.see(w.client) },
 			func() error { return r.served(w.client, false) },
-			func() error { return r.stored(storageOf(c.g), false) },
+			func() error { return r.stored(f, false) },
 		} {
 			if err := check(); err != nil {
 				return err
@@ -317,13 +328,18 @@ func (c *campaign) outages() (n int) {
 
 func (c *campaign) report(rounds int) {
 	acknowledged := map[string]int{}
-	continued, total := 0, 0
+	total := 0
+	var sum worker
 	for _, w := range c.workers {
 		for kind, n := range w.acknowledged {
 			acknowledged[kind] += n
 			total += n
 		}
-		continued += w.continued
+		sum.continued += w.continued
+		sum.whole += w.whole
+		sum.absent += w.absent
+		sum.retried += w.retried
+		sum.abandoned += w.abandoned
 	}
 	var parts []string
 	for _, kind := range slices.Sorted(maps.Keys(acknowledged)) {
@@ -333,7 +349,7 @@ func (c *campaign) report(rounds int) {
 	c.t.Logf("acknowledged %d: %s", total, strings.Join(parts, ", "))
 	c.t.Logf("races of a delete with a push: %d, manifests there %d, blobs withdrawn %d", c.racer.next, c.racer.pushed, c.racer.withdrawn)
 	c.t.Logf("in flight %d: whole %d, absent %d; tried again %d, given up %d, uploads continued %d; outages answered %d",
-		c.whole+c.absent, c.whole, c.absent, c.retried, c.abandoned, continued, c.outages())
+		sum.whole+sum.absent, sum.whole, sum.absent, sum.retried, sum.abandoned, sum.continued, c.outages())
 	c.t.Logf("lost %d, resurrected %d, half %d, retries blocked %d, wrong answers %d", c.findings["lost"],
 		c.findings["resurrected"], c.findings["half"], c.findings["blocked"], c.findings["wrong"])
 	if len(c.ready) > 0 {

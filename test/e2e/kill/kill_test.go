@@ -19,12 +19,12 @@ import (
 	"github.com/bondgate/bondgate/test/harness"
 )
 
-// troubleShare is how many rounds of the campaign are one of a campaign with
-// trouble: those are slower.
+// troubleShare is how many kills of the campaign are one of a campaign with
+// trouble, whose rounds are slower.
 const troubleShare = 5
 
 func TestWhatWasAcknowledgedSurvivesKillNine(t *testing.T) {
-	newCampaign(t, harness.Options{}).run(rounds(t, 1))
+	newCampaign(t, harness.Options{}).run(kills(1))
 }
 
 // full is a disk that has no room, or hardly any.
@@ -43,7 +43,7 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 	c := newCampaign(t, harness.Options{DataDir: dir})
 	t.Cleanup(c.g.Kill)
 	c.trouble = full{disk}
-	c.run(rounds(t, troubleShare))
+	c.run(kills(troubleShare))
 	if c.outages() == 0 {
 		t.Error("the disk was never full")
 	}
@@ -71,7 +71,7 @@ func TestStorageThatErrsLosesNothing(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "faults")
 	c := newCampaign(t, harness.Options{Binary: harness.FaultyBinary(t), Env: []string{"BONDGATE_TEST_FAULTS=" + file}})
 	c.trouble = faults{t, file}
-	c.run(rounds(t, troubleShare))
+	c.run(kills(troubleShare))
 	if c.outages() == 0 {
 		t.Error("storage never failed")
 	}

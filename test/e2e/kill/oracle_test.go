@@ -56,14 +56,15 @@ func (r *repository) served(c *client, all bool) error {
 			check[d] = true
 		}
 	}
+	seen := map[*content]bool{}
 	for d := range check {
 		item := r.content[d]
-		if err := r.serves(c, item); err != nil {
+		if err := r.serves(c, item, seen); err != nil {
 			return err
 		}
 		if item.there && item.manifest() {
 			for _, blob := range r.named(item) {
-				if err := r.serves(c, blob); err != nil {
+				if err := r.serves(c, blob, seen); err != nil {
 					return err
 				}
 			}
@@ -75,7 +76,12 @@ func (r *repository) served(c *client, all bool) error {
 	return r.lists(c, all)
 }
 
-func (r *repository) serves(c *client, item *content) error {
+// serves looks at one content, once.
+func (r *repository) serves(c *client, item *content, seen map[*content]bool) error {
+	if seen[item] {
+		return nil
+	}
+	seen[item] = true
 	body, there, err := c.patient(item.path(r.name))
 	switch {
 	case err != nil:

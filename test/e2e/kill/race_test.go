@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // racer pushes manifests while somebody deletes a blob that they name. Who is
@@ -41,6 +42,7 @@ func (r *racer) work(stop <-chan struct{}) {
 		}
 		if err := r.race(); err != nil {
 			if r.troubled.Load() && (outage(err) || isCut(err)) {
+				time.Sleep(5 * time.Millisecond) // as a client that tries again
 				continue
 			}
 			if !isCut(err) {

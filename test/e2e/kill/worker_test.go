@@ -39,8 +39,11 @@ type worker struct {
 	wrong error
 
 	acknowledged map[string]int
-	outages      int
-	continued    int
+	// outages are answers that said to try again, and continued uploads that went
+	// on after a kill. What had no answer was whole or absent, and then tried again
+	// (retried) or given up (abandoned).
+	outages, continued                int
+	whole, absent, retried, abandoned int
 }
 
 func newWorker(c *client, n int, seed uint64, troubled *atomic.Bool) *worker {
