@@ -65,7 +65,7 @@ soak: build ## mixed load at 70 % of the machine for DURATION (24m); fails if an
 memory: build ## the resident set with 1,000 pulls of 100 MiB, and 100 pushes of 1 GiB, at a time
 	@scripts/memory
 
-kill: build ## kill -9 in the middle of pushes, 100 rounds
+kill: build ## kill -9 amid pushes, deletes and reindexes; ROUNDS=300
 	@scripts/kill
 
 generate: ## write what is generated: JSON Schema of the configuration
