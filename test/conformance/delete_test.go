@@ -45,6 +45,10 @@ func TestDeleteABlob(t *testing.T) {
 	}
 	want(t, "the same blob of another repository", c.get("/v2/spec/other/blobs/"+d), http.StatusOK, "")
 	want(t, "end-10, a digest that is none", c.do(http.MethodDelete, blobPath("sha256:abc"), nil, nil), http.StatusBadRequest, "DIGEST_INVALID")
+	named := sha256Of([]byte("layer named"))
+	c.pushed("named")
+	want(t, "end-10, a blob that a manifest names", c.do(http.MethodDelete, blobPath(named), nil, nil), http.StatusMethodNotAllowed, "UNSUPPORTED")
+	want(t, "which is there still", c.get(blobPath(named)), http.StatusOK, "")
 	c.blob(repo, content)
 	want(t, "pushed again", c.get(blobPath(d)), http.StatusOK, "")
 }
