@@ -2,9 +2,9 @@
 // app.go, is the one place that knows every room and joins them; nothing is
 // decided and nothing is stored here.
 //
-// It refuses to be a way round the server: every command but serve, config and
-// version speaks to the running one, by the socket in its data folder. Nobody
-// imports it.
+// It refuses to be a way round the server: every command but serve, config, login,
+// logout and version speaks to the running one, by the socket in its data folder.
+// Nobody imports it.
 package main
 
 import (
@@ -13,7 +13,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
+
+	"github.com/bondgate/bondgate/cmd/bondgate/internal/credential"
 )
 
 // version is set by the linker.
@@ -22,7 +25,11 @@ var version = ""
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	code := run(ctx, deps{environ: os.Environ()}, os.Args[1:])
+	program := run
+	if filepath.Base(os.Args[0]) == credential.HelperProgram {
+		program = helper
+	}
+	code := program(ctx, deps{environ: os.Environ()}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
