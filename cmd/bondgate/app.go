@@ -18,7 +18,6 @@ import (
 	"github.com/bondgate/bondgate/gateway"
 	"github.com/bondgate/bondgate/gateway/api"
 	"github.com/bondgate/bondgate/gateway/authn"
-	"github.com/bondgate/bondgate/gateway/authn/local"
 	"github.com/bondgate/bondgate/gateway/oci"
 	"github.com/bondgate/bondgate/gateway/token"
 	"github.com/bondgate/bondgate/policy"
@@ -62,6 +61,7 @@ type App struct {
 	// stray says that storage has images that the index does not know.
 	stray atomic.Bool
 
+	identity  *identity
 	reindexer *reindexer
 	writes    *writeGuard
 
@@ -87,7 +87,7 @@ func New(ctx context.Context, opts Options) (app *App, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		a.openFolder, a.openStorage, a.openPolicy, a.openGateway, a.firstStart,
+		a.openFolder, a.openStorage, a.openPolicy, a.openIdentity, a.openGateway, a.firstStart,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -143,23 +143,29 @@ func driverName(name string) string {
 // openGateway joins who is asking, the protocol and the management API, all of
 // which ask the one gate.
 func (a *App) openGateway(ctx context.Context) error {
-	people, err := local.New(local.Config{Store: a.store, Revision: a.revision})
-	if err != nil {
-		return fmt.Errorf("open the local accounts: %w", err)
-	}
+	var err error
 	a.tokens, err = token.Open(ctx, token.Config{
-		Keys: tokenKeys{a.store}, Credentials: people, Log: a.log,
+		Keys: tokenKeys{a.store}, Credentials: a.credentials(), Log: a.log,
 		TTL: time.Duration(a.cfg.Tokens.TTL), Rotation: time.Duration(a.cfg.Tokens.Rotate),
 	})
 	if err != nil {
 		return fmt.Errorf("open the token service: %w", err)
 	}
-	who, err := authn.New(authn.Config{Passwords: []authn.Passwords{people}, Tokens: a.tokens})
+	logins, err := a.logins()
+	if err != nil {
+		return err
+	}
+	rates, err := a.rates()
+	if err != nil {
+		return err
+	}
+	who, err := authn.New(authn.Config{Passwords: a.identity.chain, Logins: logins, Tokens: a.tokens})
 	if err != nil {
 		return err
 	}
 	endpoint, err := token.NewEndpoint(token.EndpointConfig{
 		Service: a.tokens, Authn: who, Gate: a.gate, Auto: a.cfg.Projects.AutoCreate, Scopes: a.cfg.Limits.Scopes,
+		Exchange: a.identity.exchangers(),
 	})
 	if err != nil {
 		return err
@@ -171,14 +177,15 @@ func (a *App) openGateway(ctx context.Context) error {
 	management, err := api.New(api.Config{
 		Gate: a.gate, Accounts: accounts{a.store}, Credentials: a.store, Passwords: passwords{},
 		Projects: projects{a.store}, Members: members{a.store}, Waivers: a.store,
-		Decisions: decisions{a.record}, Maintenance: a,
+		Decisions: decisions{a.record}, Maintenance: a, Harbor: a.harbor(),
 	})
 	if err != nil {
 		return err
 	}
 	edge, err := gateway.New(gateway.Config{
 		Authn: who, Gate: a.gate, Protocol: images, Token: endpoint, Keys: a.tokens, API: management,
-		Parts: a.parts, Metrics: a.metrics, Log: a.log,
+		Parts: a.parts, Metrics: a.metrics, Log: a.log, Workspaces: hosts{a.store}, Rates: rates,
+		Sessions: a.browser(), Login: a.identity.login,
 		Patience: time.Duration(a.cfg.Limits.BodyTime), Stalled: time.Duration(a.cfg.Limits.WriteIdle),
 		BehindTLSProxy: a.cfg.BehindTLSProxy, TrustedProxies: prefixes(a.cfg.TrustedProxies),
 	})
@@ -196,7 +203,7 @@ func (a *App) protocol(ctx context.Context) (gateway.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret, err := uploadSecret(ctx, a.store)
+	secret, err := ownSecret(ctx, a.store, uploadSecretKind)
 	if err != nil {
 		return nil, err
 	}

@@ -87,26 +87,30 @@ func (a *App) noteOfIndex() string {
 	return ""
 }
 
-// uploadSecretKind is the kind of secret that signs upload sessions.
-const uploadSecretKind = "upload-session"
+// The kinds of secret that the server makes for itself: what signs upload sessions,
+// and what seals the sessions of browsers.
+const (
+	uploadSecretKind  = "upload-session"
+	sessionSecretKind = "browser-session"
+)
 
-// uploadSecret is the key that says whom an upload belongs to. It is kept, so
-// that uploads go on after a restart and on another replica.
-func uploadSecret(ctx context.Context, store *metadata.Store) ([]byte, error) {
+// ownSecret is a key of 32 bytes that is made once and kept, so that what it signed
+// goes on after a restart and on another replica.
+func ownSecret(ctx context.Context, store *metadata.Store, kind string) ([]byte, error) {
 	for range 2 {
-		all, err := store.Secrets(ctx, uploadSecretKind)
+		all, err := store.Secrets(ctx, kind)
 		if err != nil {
-			return nil, fmt.Errorf("read the key of upload sessions: %w", err)
+			return nil, fmt.Errorf("read the key %s: %w", kind, err)
 		}
 		if len(all) > 0 {
 			return all[0].Data, nil
 		}
 		key := make([]byte, 32)
 		_, _ = rand.Read(key) // never fails: crypto/rand ends the process instead
-		err = store.AddSecret(ctx, metadata.Secret{Kind: uploadSecretKind, ID: "1", Data: key, Created: time.Now()})
+		err = store.AddSecret(ctx, metadata.Secret{Kind: kind, ID: "1", Data: key, Created: time.Now()})
 		if err != nil && !errors.Is(err, policy.ErrConflict) {
-			return nil, fmt.Errorf("keep the key of upload sessions: %w", err)
+			return nil, fmt.Errorf("keep the key %s: %w", kind, err)
 		}
 	}
-	return nil, fmt.Errorf("keep the key of upload sessions: %w", policy.ErrUnavailable)
+	return nil, fmt.Errorf("keep the key %s: %w", kind, policy.ErrUnavailable)
 }

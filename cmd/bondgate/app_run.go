@@ -90,6 +90,7 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(a.server.Serve)
 	group.Go(a.socket.Serve)
 	group.Go(func() error { return ended(running, a.tokens.Run(running)) })
+	group.Go(func() error { return a.runIdentity(running) })
 	group.Go(func() error { a.maintain(running); return nil })
 	a.log.Info("serving", "address", a.address.String(), "data", a.cfg.DataDir,
 		"policy", a.bundle.Status().Revision, "version", a.opts.Version, "ready_after", time.Since(a.started).Round(time.Millisecond))
@@ -131,7 +132,7 @@ func (a *App) maintain(ctx context.Context) {
 		}
 	}
 	for _, repair := range []func(context.Context) error{a.lookForStray, a.finishRemovals, a.repairTagLinks} {
-		for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, purgeEvery) {
+		for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, time.Minute) {
 			err := repair(ctx)
 			if tell(err); err == nil {
 				break

@@ -31,6 +31,7 @@ type Config struct {
 	Policy         PolicyConfig   `yaml:"policy,omitempty" json:"policy,omitzero" jsonschema:"description=What decides."`
 	Tokens         TokensConfig   `yaml:"tokens,omitempty" json:"tokens,omitzero" jsonschema:"description=The tokens that registry clients get for a password."`
 	Projects       ProjectsConfig `yaml:"projects,omitempty" json:"projects,omitzero" jsonschema:"description=How projects come to be."`
+	Identity       IdentityConfig `yaml:"identity,omitempty" json:"identity,omitzero" jsonschema:"description=Who vouches for people and machines beside the gateway's own accounts."`
 	Limits         LimitsConfig   `yaml:"limits,omitempty" json:"limits,omitzero" jsonschema:"description=Bounds on what clients may send."`
 	HeadDenial     int            `yaml:"head_denial,omitempty" json:"head_denial,omitempty" jsonschema:"description=Status of a denied HEAD. 405 makes docker show the reason of the GET that it tries next.,enum=403,enum=405,default=403"`
 	Sparse         bool           `yaml:"sparse_manifests,omitempty" json:"sparse_manifests,omitempty" jsonschema:"description=Take manifests that name layers or manifests that are not there. By default they are refused with MANIFEST_BLOB_UNKNOWN."`
@@ -120,6 +121,7 @@ func (c *Config) complete() {
 	dur(&c.Tokens.Rotate, 30*24*time.Hour)
 	def(&c.Projects.AutoCreate, autoAdmins)
 	c.Limits.complete()
+	c.Identity.complete()
 	if c.HeadDenial == 0 {
 		c.HeadDenial = 403
 	}
@@ -194,6 +196,7 @@ func (c *Config) validate() []problem {
 		}
 	}
 	all = append(all, c.Limits.validate()...)
+	all = append(all, c.Identity.validate()...)
 	if c.HeadDenial != 403 && c.HeadDenial != 405 {
 		bad("head_denial", "%d is neither 403 nor 405", c.HeadDenial)
 	}

@@ -178,12 +178,12 @@ func (d *document) parameters(n *yaml.Node, v reflect.Value, path string) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		d.lines[join(path, n.Content[i].Value)] = n.Content[i].Line
 	}
-	out := map[string]any{}
-	if err := n.Decode(&out); err != nil {
+	out := reflect.New(v.Type())
+	if err := n.Decode(out.Interface()); err != nil {
 		d.unreadable(path, n.Line, "%s", err)
 		return
 	}
-	v.Set(reflect.ValueOf(out))
+	v.Set(out.Elem())
 }
 
 // environment lets BONDGATE_SECTION_KEY variables have their say over the file.
@@ -239,6 +239,11 @@ func (d *document) overlay(env map[string]string, v reflect.Value, prefix, secti
 		}
 		d.overridden(path, name)
 		if field.Kind() == reflect.Slice {
+			if field.Type().Elem().Kind() != reflect.String {
+				d.broken = append(d.broken, path)
+				d.errs = append(d.errs, fmt.Errorf("%s: a list of sections is given in the file", name))
+				continue
+			}
 			field.Set(reflect.ValueOf(strings.FieldsFunc(val, func(r rune) bool { return r == ',' || r == ' ' })))
 			continue
 		}
@@ -251,6 +256,7 @@ func (d *document) overlay(env map[string]string, v reflect.Value, prefix, secti
 
 // secrets puts the content of the files that *_file keys name in their places.
 func (d *document) secrets(c *Config) {
+	c.Identity.secrets(d)
 	if c.Database.DSNFile != "" {
 		if c.Database.DSN != "" {
 			d.fail("database.dsn_file", "database: dsn and dsn_file exclude each other")

@@ -97,7 +97,10 @@ func (m members) Members(ctx context.Context, workspace, project string) ([]api.
 	}
 	out := make([]api.Member, 0, len(all))
 	for _, x := range all {
-		out = append(out, api.Member{Project: x.Project, Issuer: x.Issuer, Kind: x.Kind, Name: x.Name, Role: x.Role})
+		out = append(out, api.Member{
+			Project: x.Project, Issuer: x.Issuer, Kind: x.Kind, Name: x.Name, Role: x.Role,
+			Repositories: x.Repositories, Claims: x.Claims,
+		})
 	}
 	return out, nil
 }
@@ -123,6 +126,7 @@ func (m members) FoundProject(ctx context.Context, p policy.Project, first ...ap
 func memberOf(workspace string, x api.Member) metadata.Member {
 	return metadata.Member{
 		Workspace: workspace, Project: x.Project, Issuer: x.Issuer, Kind: x.Kind, Name: x.Name, Role: x.Role,
+		Repositories: x.Repositories, Claims: x.Claims,
 	}
 }
 

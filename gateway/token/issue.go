@@ -138,5 +138,8 @@ func (s *Service) Refresh(ctx context.Context, workspace, raw string) (policy.Pr
 	if stamp != c.Who.Stamp {
 		return policy.Principal{}, refused("the credential that it was got with has changed")
 	}
+	if p, err = s.cfg.Credentials.Renew(ctx, p); err != nil {
+		return policy.Principal{}, fmt.Errorf("token: who a refresh token stands for now: %w", err)
+	}
 	return p, nil
 }

@@ -65,6 +65,9 @@ type KeyStore interface {
 // log in any more.
 type Credentials interface {
 	Stamp(ctx context.Context, p policy.Principal) (string, error)
+	// Renew answers who p is now, where the source of p can say: a refresh token of
+	// two weeks ago must not bring back a group that somebody has left.
+	Renew(ctx context.Context, p policy.Principal) (policy.Principal, error)
 }
 
 // Config is what a [Service] needs; zero values get the default.

@@ -58,6 +58,14 @@ func (s *shelf) Stamp(_ context.Context, p policy.Principal) (string, error) {
 	return "", policy.ErrUnauthenticated
 }
 
+// Renew knows that carol left the group devs.
+func (s *shelf) Renew(_ context.Context, p policy.Principal) (policy.Principal, error) {
+	if p.ID == "carol" {
+		p.Groups = nil
+	}
+	return p, nil
+}
+
 type clock struct{ at atomic.Int64 }
 
 func newClock() *clock {
@@ -370,5 +378,20 @@ func TestOpenChecksItsConfiguration(t *testing.T) {
 		if _, err := token.Open(t.Context(), cfg); !errors.Is(err, policy.ErrInvalid) {
 			t.Errorf("%s: %v", sentence, err)
 		}
+	}
+}
+
+func TestARefreshTokenBringsBackNoGroupThatSomebodyLeft(t *testing.T) {
+	k := newShelf()
+	k.stamps["carol"] = "s"
+	s := open(t, k, newClock())
+	was := policy.Principal{Workspace: "default", Issuer: "ldap:corp", ID: "carol", Kind: policy.KindUser, Groups: []string{"devs"}}
+	raw, err := s.IssueRefresh(t.Context(), was)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := s.Refresh(t.Context(), "default", raw.Raw)
+	if err != nil || now.ID != "carol" || len(now.Groups) != 0 {
+		t.Fatalf("%+v, %v", now, err)
 	}
 }

@@ -43,6 +43,15 @@ func (s *Store) Repositories(ctx context.Context, workspace, after string, limit
 	return names, wrap(err, "list repositories")
 }
 
+// CountRepositories is how many repositories a project has.
+func (s *Store) CountRepositories(ctx context.Context, workspace, project string) (n int, err error) {
+	// A zero is the next byte after the slash.
+	err = s.reads.row(ctx, `SELECT COUNT(*) FROM repositories
+		WHERE workspace = $1 AND (name = $2 OR (name >= $3 AND name < $4))`,
+		workspaceOf(workspace), project, project+"/", project+"0").Scan(&n)
+	return n, wrap(err, "count the repositories of project %q", project)
+}
+
 // RepositoryExists reports whether a manifest was ever pushed to the repository.
 func (s *Store) RepositoryExists(ctx context.Context, repo policy.Repository) (bool, error) {
 	repo = canonical(repo)

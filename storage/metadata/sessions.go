@@ -53,25 +53,40 @@ func (s *Store) CreateSession(ctx context.Context, x Session) error {
 		}
 		_, err = tx.exec(ctx, "INSERT INTO sessions ("+sessionColumns+`)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, x.Workspace, x.ID, x.Issuer, x.Subject, x.Name,
-			groups, claims, micros(x.Created), micros(x.Expires), micros(x.Refreshed), x.Refresh)
+			groups, claims, micros(x.Created), micros(x.Expires), micros(x.Refreshed), sealed(x.Refresh))
 		return err
 	})
 	return wrap(err, "create a session")
 }
 
 // UpdateSession replaces what the issuer says anew: name, groups, claims, when it
-// was asked, what it is asked with, and the end.
-func (s *Store) UpdateSession(ctx context.Context, x Session) error {
+// was asked, what it is asked with, and the end. It is policy.ErrConflict when what
+// it was asked with is not was any more, or the session is not there: two replicas
+// must not use one refresh token up, and a session that was ended must not come
+// back.
+func (s *Store) UpdateSession(ctx context.Context, x Session, was []byte) error {
 	groups, claims, err := x.columns()
 	if err != nil {
 		return wrap(err, "update a session")
 	}
 	err = s.update(ctx, func(ctx context.Context, tx querier) error {
-		return affectsOne(tx.exec(ctx, `UPDATE sessions SET name = $3, member_of = $4, claims = $5, expires = $6,
-				refreshed = $7, refresh = $8 WHERE workspace = $1 AND id = $2`,
-			workspaceOf(x.Workspace), x.ID, x.Name, groups, claims, micros(x.Expires), micros(x.Refreshed), x.Refresh))
+		n, err := tx.exec(ctx, `UPDATE sessions SET name = $3, member_of = $4, claims = $5, expires = $6,
+				refreshed = $7, refresh = $8 WHERE workspace = $1 AND id = $2 AND refresh IS NOT DISTINCT FROM $9`,
+			workspaceOf(x.Workspace), x.ID, x.Name, groups, claims, micros(x.Expires), micros(x.Refreshed), sealed(x.Refresh), sealed(was))
+		if err == nil && n == 0 {
+			return fmt.Errorf("changed or ended meanwhile: %w", policy.ErrConflict)
+		}
+		return err
 	})
 	return wrap(err, "update a session")
+}
+
+// sealed is a refresh token as a column: none and an empty one are the same.
+func sealed(refresh []byte) any {
+	if len(refresh) == 0 {
+		return nil
+	}
+	return refresh
 }
 
 func (x Session) columns() (groups, claims string, err error) {

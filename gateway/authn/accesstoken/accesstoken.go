@@ -35,7 +35,7 @@ type Token struct {
 // Store has the tokens.
 type Store interface {
 	// AccessTokenByHash answers [policy.ErrNotFound] for a token that is not there.
-	AccessTokenByHash(ctx context.Context, hash []byte) (Token, error)
+	AccessTokenByHash(ctx context.Context, workspace string, hash []byte) (Token, error)
 	// AccessTokenUsed notes that a token was used; it does not wait.
 	AccessTokenUsed(id int64, at time.Time)
 }
@@ -77,7 +77,7 @@ func (p *Provider) Authenticate(ctx context.Context, workspace, name, secret str
 	if !authn.IsSecret(authn.PrefixAccessToken, secret) {
 		return policy.Principal{}, refused("no token that we made")
 	}
-	t, err := p.cfg.Store.AccessTokenByHash(ctx, authn.HashSecret(secret))
+	t, err := p.cfg.Store.AccessTokenByHash(ctx, workspace, authn.HashSecret(secret))
 	switch {
 	case errors.Is(err, policy.ErrNotFound):
 		return policy.Principal{}, refused("unknown or revoked")

@@ -16,7 +16,7 @@ var now = time.Unix(1790000000, 0)
 
 type shelf map[string]accesstoken.Token
 
-func (s shelf) AccessTokenByHash(_ context.Context, hash []byte) (accesstoken.Token, error) {
+func (s shelf) AccessTokenByHash(_ context.Context, _ string, hash []byte) (accesstoken.Token, error) {
 	t, ok := s[string(hash)]
 	if !ok {
 		return t, policy.ErrNotFound

@@ -116,6 +116,51 @@ func New(cfg Config) (*Provider, error) {
 // Authenticate answers who name is, if password is theirs: see
 // [authn.Passwords] for the errors.
 func (p *Provider) Authenticate(ctx context.Context, workspace, name, password string) (policy.Principal, error) {
+	return p.authenticate(ctx, workspace, name, password, true)
+}
+
+// Before asks others about names that are no account's, and computes a hash for
+// those only that nobody knows in the end: a thousand people of a directory who
+// log in at once must not wait for hashes that cannot match.
+func (p *Provider) Before(others ...authn.Passwords) authn.Passwords {
+	if len(others) == 0 {
+		return p
+	}
+	return &chain{local: p, others: others}
+}
+
+type chain struct {
+	local  *Provider
+	others []authn.Passwords
+}
+
+func (c *chain) Authenticate(ctx context.Context, workspace, name, password string) (policy.Principal, error) {
+	who, err := c.local.authenticate(ctx, workspace, name, password, false)
+	for i := 0; i < len(c.others) && errors.Is(err, policy.ErrNotFound); i++ {
+		who, err = c.others[i].Authenticate(ctx, workspace, name, password)
+	}
+	if errors.Is(err, policy.ErrNotFound) || errors.Is(err, policy.ErrUnauthenticated) {
+		// An account's wrong password has cost this already.
+		if spent := c.local.spend(ctx, workspace, name, password); spent != nil {
+			return policy.Principal{}, spent
+		}
+	}
+	return who, err
+}
+
+// spend computes a hash that nothing matches, once for one credential at a time.
+func (p *Provider) spend(ctx context.Context, workspace, name, password string) error {
+	if len(password) > MaxPassword {
+		return nil
+	}
+	if _, _, err := p.store.PasswordHash(ctx, workspace, name); err == nil {
+		return nil
+	}
+	_, err := p.compare(ctx, p.known.Tag(workspace, name, password), p.dummy, password)
+	return err
+}
+
+func (p *Provider) authenticate(ctx context.Context, workspace, name, password string, alone bool) (policy.Principal, error) {
 	if err := authn.CheckCredential(name, password); err != nil {
 		return policy.Principal{}, err
 	}
@@ -133,6 +178,8 @@ func (p *Provider) Authenticate(ctx context.Context, workspace, name, password s
 	}
 	stored, disabled, err := p.store.PasswordHash(ctx, workspace, name)
 	switch {
+	case errors.Is(err, policy.ErrNotFound) && !alone:
+		return policy.Principal{}, fmt.Errorf("authn/local: the name: %w", policy.ErrNotFound)
 	case errors.Is(err, policy.ErrNotFound):
 		if _, err := p.compare(ctx, tag, p.dummy, password); err != nil {
 			return policy.Principal{}, err
