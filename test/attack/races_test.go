@@ -118,8 +118,14 @@ func TestADeletedBlobStaysDeletedWhileAnotherRepositoryReadsIt(t *testing.T) {
 		w.as(mike, http.MethodGet, "/v2/red/one"+path, nil, nil)
 		w.as(mike, http.MethodGet, "/v2/red/two"+path, nil, nil)
 	}
-	if r := w.as(mike, http.MethodDelete, "/v2/red/one"+path, nil, nil); r.Status != http.StatusAccepted {
+	// A blob that a manifest names is not to be had away from it.
+	if r := w.as(mike, http.MethodDelete, "/v2/red/one"+path, nil, nil); r.Status != http.StatusMethodNotAllowed {
 		t.Fatalf("%d %s", r.Status, r.Body)
+	}
+	for _, gone := range []string{"/manifests/" + one.digest, path} {
+		if r := w.as(mike, http.MethodDelete, "/v2/red/one"+gone, nil, nil); r.Status != http.StatusAccepted {
+			t.Fatalf("%s: %d %s", gone, r.Status, r.Body)
+		}
 	}
 	for range 3 {
 		if r := w.as(mike, http.MethodGet, "/v2/red/two"+path, nil, nil); r.Status != http.StatusOK || string(r.Body) != string(two.layer) {

@@ -28,7 +28,8 @@ type Options struct {
 	Env []string
 	// DataDir is kept between gateways when it is given.
 	DataDir string
-	// Binary is another build of the gateway; empty for the one that is shipped.
+	// Binary is another build of the server; empty for the one that is shipped,
+	// whose command line is used in any case.
 	Binary string
 }
 
@@ -173,7 +174,7 @@ func (g *Gateway) CLI(args ...string) Result {
 // CLIWithInput is CLI with something to read on standard input.
 func (g *Gateway) CLIWithInput(input string, args ...string) Result {
 	g.t.Helper()
-	return Run(g.t, []string{"BONDGATE_ADMIN_PASSWORD="}, input, g.binary, append(args, "--data-dir", g.DataDir)...)
+	return Run(g.t, []string{"BONDGATE_ADMIN_PASSWORD="}, input, Binary(g.t), append(args, "--data-dir", g.DataDir)...)
 }
 
 // AddUser makes a person with a password.
