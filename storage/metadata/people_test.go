@@ -3,7 +3,6 @@ package metadata
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -98,28 +97,6 @@ func users(t *testing.T, open func() *Store) {
 	}
 	_, _, err = s.PasswordHash(ctx, "", "nobody")
 	is(t, err, policy.ErrNotFound)
-}
-
-func lastAdmins(t *testing.T, open func() *Store) {
-	s, ctx := open(), t.Context()
-	for round := range 5 {
-		names := []string{fmt.Sprint("a", round), fmt.Sprint("b", round)}
-		ws := fmt.Sprint("ws", round)
-		for _, name := range names {
-			addUser(t, s, Person{Workspace: ws, Name: name, SystemAdmin: true}, "")
-		}
-		var refused atomic.Int64
-		var wg sync.WaitGroup
-		for _, name := range names {
-			wg.Go(func() {
-				if err := s.SetUserDisabled(ctx, ws, name, true); err != nil {
-					refused.Add(1)
-				}
-			})
-		}
-		wg.Wait()
-		same(t, refused.Load(), 1)
-	}
 }
 
 func members(t *testing.T, open func() *Store) {

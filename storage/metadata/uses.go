@@ -25,11 +25,20 @@ type uses struct {
 	pending map[use]time.Time
 }
 
+// useQueries write a use, by the kind of credential.
+var useQueries = map[string]string{
+	policy.CredentialRobot:       "UPDATE robots SET last_used = $2 WHERE id = $1 AND last_used < $2",
+	policy.CredentialAccessToken: "UPDATE access_tokens SET last_used = $2 WHERE id = $1 AND last_used < $2",
+}
+
 // TouchCredential notes that a credential was used, by its kind
-// (policy.CredentialRobot, policy.CredentialAccessToken) and number. It does not
+// (policy.CredentialRobot, policy.CredentialAccessToken) and number; others are not kept. It does not
 // ask the database: what is noted is written once a minute and when the store closes.
 // Uses of the last minute are lost with the process.
 func (s *Store) TouchCredential(kind string, id int64, at time.Time) {
+	if useQueries[kind] == "" {
+		return
+	}
 	s.uses.mu.Lock()
 	defer s.uses.mu.Unlock()
 	if s.uses.pending == nil {
@@ -73,11 +82,7 @@ func (s *Store) flushUses(ctx context.Context) error {
 	}
 	err := s.update(ctx, func(ctx context.Context, tx querier) error {
 		for u, at := range pending {
-			query := "UPDATE robots SET last_used = $2 WHERE id = $1 AND last_used < $2"
-			if u.kind == policy.CredentialAccessToken {
-				query = "UPDATE access_tokens SET last_used = $2 WHERE id = $1 AND last_used < $2"
-			}
-			if _, err := tx.exec(ctx, query, u.id, micros(at)); err != nil {
+			if _, err := tx.exec(ctx, useQueries[u.kind], u.id, micros(at)); err != nil {
 				return err
 			}
 		}
