@@ -24,10 +24,9 @@ const (
 	// lull is how long nobody goes on while everybody is midway: the
 	// garbage collector and the kernel settle, and what is held is held.
 	lull = 5 * time.Second
-	// midway is how far into a body the clients meet: far behind what the kernel
-	// holds for a connection, and soon enough that nobody waits for as long as the
-	// server lets a connection rest.
-	midway = 16 << 20
+	// midway is how far into a body the clients meet: the server is in the middle of
+	// it, and nobody who came first keeps the processors from those who come.
+	midway = 1 << 20
 	// chatter is how much a client reads or writes at a time.
 	chatter = 64 << 10
 )

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// mixedConfig is the default but for two things. Uploads that are left expire
-// within a minute, so that the run sees as many go as come. A decision may take
-// longer: on a machine that does other things a process may not run for 50 ms,
-// and the answer would be a correct 503 that says nothing about growth.
-const mixedConfig = "limits:\n  upload_expiry: 1m\npolicy:\n  deadline: 1s\n"
+// mixedConfig is the default but for three things. Uploads that are left expire
+// within a minute, and the memory for manifests is full before the samples count,
+// so that the run sees as much go as come. A decision may take longer: on a machine
+// that does other things a process may not run for 50 ms, and the answer would be a
+// correct 503 that says nothing about growth.
+const mixedConfig = "limits:\n  upload_expiry: 1m\n  manifest_cache_bytes: 4194304\npolicy:\n  deadline: 1s\n"
 
 // sample is what the server takes at a moment.
 type sample struct {
