@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/bondgate/bondgate/cmd/bondgate/internal/credential"
+	"github.com/bondgate/bondgate/gateway"
 	"github.com/bondgate/bondgate/gateway/api"
 )
 
@@ -31,13 +33,25 @@ func (r *operator) call(ctx context.Context, method, path string, body, out any)
 		}
 		in = bytes.NewReader(raw)
 	}
+	if !strings.HasPrefix(path, "/api/") {
+		path = api.Prefix + path
+	}
 	// The host is a word for logs: the socket is the address.
-	req, err := http.NewRequestWithContext(ctx, method, "http://socket"+api.Prefix+path, in)
+	base, transport := "http://socket", &http.Transport{DisableKeepAlives: true, DialContext: r.dial}
+	if r.server != "" {
+		base, transport = remoteBase(r.server), &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+path, in)
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: r.dial}}
+	if err := r.identify(ctx, req); err != nil {
+		return err
+	}
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // a credential goes to the host that was named
+	}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return r.unreachable(err)
@@ -59,6 +73,47 @@ func (r *operator) call(ctx context.Context, method, path string, body, out any)
 	return nil
 }
 
+// remoteBase is where a server's API is: https, unless another scheme is written
+// or the server is on this machine.
+func remoteBase(server string) string {
+	if strings.Contains(server, "://") {
+		return strings.TrimSuffix(server, "/")
+	}
+	host, _, err := net.SplitHostPort(server)
+	if err != nil {
+		host = server
+	}
+	if loopback(host) {
+		return "http://" + server
+	}
+	return "https://" + server
+}
+
+// identify says who asks: the socket knows by itself, a server wants a credential.
+func (r *operator) identify(ctx context.Context, req *http.Request) error {
+	if r.server == "" {
+		if r.workspace != "" {
+			req.Header.Set(gateway.HeaderWorkspace, r.workspace)
+		}
+		return nil
+	}
+	if req.URL.Scheme != "https" && !loopback(req.URL.Hostname()) {
+		return fmt.Errorf("%s is not https: the credential would be sent in the clear", r.server)
+	}
+	name, secret := r.getenv("BONDGATE_USERNAME"), r.getenv("BONDGATE_PASSWORD")
+	if name == "" {
+		file, err := credential.OpenFile(r.getenv("BONDGATE_CREDENTIALS_DIR"))
+		if err != nil {
+			return err
+		}
+		if name, secret, err = (credential.Helper{File: file, Client: credential.NewHTTPClient()}).Credential(ctx, r.server); err != nil {
+			return fmt.Errorf("nobody is logged in at %s: run bondgate login %s, or set BONDGATE_USERNAME and BONDGATE_PASSWORD: %w", r.server, r.server, err)
+		}
+	}
+	req.SetBasicAuth(name, secret)
+	return nil
+}
+
 func (r *operator) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	address, release, err := socketAddress(r.dataDir)
 	if err != nil {
@@ -75,6 +130,8 @@ func (r *operator) unreachable(err error) error {
 		dir = r.dataDir
 	}
 	switch {
+	case r.server != "":
+		return fmt.Errorf("ask %s: %w", r.server, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("the socket in %s belongs to another account: run this as the one that runs the server", dir)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):

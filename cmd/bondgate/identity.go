@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bondgate/bondgate/gateway"
+	"github.com/bondgate/bondgate/gateway/api"
 	"github.com/bondgate/bondgate/gateway/authn"
 	"github.com/bondgate/bondgate/gateway/authn/accesstoken"
 	"github.com/bondgate/bondgate/gateway/authn/ldap"
@@ -45,7 +46,20 @@ type directory struct {
 	name      string
 }
 
-func (d directory) Name() string { return d.name }
+func (d directory) Name() string      { return d.name }
+func (d directory) Workspace() string { return d.workspace }
+
+// Person is what the directory has of somebody, as the management API shows it.
+func (d directory) Person(ctx context.Context, login string) (api.DirectoryPerson, error) {
+	p, err := d.Lookup(ctx, login)
+	if err != nil {
+		return api.DirectoryPerson{}, err
+	}
+	return api.DirectoryPerson{
+		DN: p.DN, ID: p.ID, Login: p.Login, Email: p.Email, RealName: p.RealName, Disabled: p.Disabled,
+		Groups: append([]string{}, p.Groups...), Issuer: d.Issuer(),
+	}, nil
+}
 
 // Authenticate asks the directory about the people of its own workspace.
 func (d directory) Authenticate(ctx context.Context, workspace, name, password string) (policy.Principal, error) {

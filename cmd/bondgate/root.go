@@ -36,7 +36,7 @@ func newRoot(d deps) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newServe(d), newConfig(d), newReindex(d), newStatus(d),
-		newUser(d), newProject(d), newMember(d), newWaiver(d), newDecisions(d), newLogin(d), newLogout(d), newVersion(),
+		newUser(d), newProject(d), newMember(d), newRobot(d), newToken(d), newRole(d), newWorkspace(d), newAuth(d), newWaiver(d), newDecisions(d), newLogin(d), newLogout(d), newVersion(),
 	)
 	return root
 }
@@ -45,7 +45,10 @@ func newRoot(d deps) *cobra.Command {
 type operator struct {
 	deps
 	dataDir string
-	json    bool
+	// server is a gateway on the network; empty for the one on this machine.
+	server    string
+	workspace string
+	json      bool
 }
 
 // group makes a command that only holds others, with the flags that they share.
@@ -63,6 +66,10 @@ func (d deps) operator(cmd *cobra.Command) *operator {
 		dir = "data"
 	}
 	cmd.PersistentFlags().StringVar(&r.dataDir, "data-dir", dir, "the data folder of the running server")
+	cmd.PersistentFlags().StringVar(&r.server, "server", d.getenv("BONDGATE_SERVER"),
+		"ask the gateway at this address, as bondgate login or docker login left the credential, or BONDGATE_USERNAME and BONDGATE_PASSWORD")
+	cmd.PersistentFlags().StringVar(&r.workspace, "workspace", d.getenv("BONDGATE_WORKSPACE"),
+		"the workspace that is meant; with --server it is the address that says so")
 	cmd.PersistentFlags().BoolVar(&r.json, "json", false, "print JSON")
 	return r
 }

@@ -155,8 +155,13 @@ type AccessTokens interface {
 
 // Directory is a directory service that can be asked whether it answers.
 type Directory interface {
+	// Name is the operator's own; Workspace is whose people it has.
 	Name() string
+	Workspace() string
 	Ping(ctx context.Context) error
+	// Person is what the directory has of whoever goes by a login name, without the
+	// roles: [policy.ErrNotFound] for nobody, [policy.ErrConflict] for several.
+	Person(ctx context.Context, login string) (DirectoryPerson, error)
 }
 
 func (c *HarborConfig) check() error {

@@ -43,7 +43,7 @@ type HarborLDAPPong struct {
 func (a *API) harborLDAPPing(c *call) (plan, error) {
 	body, _ := c.body.(*HarborLDAPPing)
 	which := slices.DeleteFunc(slices.Clone(a.harbor.Directories), func(d Directory) bool {
-		return body.Name != "" && d.Name() != body.Name
+		return d.Workspace() != c.workspace() || body.Name != "" && d.Name() != body.Name
 	})
 	p := plan{id: body.Name}
 	if len(which) == 0 {

@@ -205,6 +205,8 @@ func identityRoutes() []route {
 		{method: "PUT", pattern: role, action: policy.AdminAPI, resource: "role", verb: "update", status: 200, body: bodyOf[NewRole](), reply: replyOf[Role](), plan: (*API).putRole},
 		{method: "DELETE", pattern: role, action: policy.AdminAPI, resource: "role", verb: "delete", status: 204, plan: (*API).deleteRole},
 
+		{method: "GET", pattern: "/directories/{directory}/people/{user}", action: policy.AdminAPI, resource: "directory", verb: "read", status: 200, reply: replyOf[DirectoryPerson](), plan: (*API).lookUp},
+
 		{method: "GET", pattern: "/workspaces", action: policy.AdminAPI, resource: "workspace", verb: "list", status: 200, reply: replyOf[[]Workspace](), plan: (*API).listWorkspaces},
 		{method: "POST", pattern: "/workspaces", action: policy.AdminAPI, resource: "workspace", verb: "create", status: 201, body: bodyOf[NewWorkspace](), reply: replyOf[Workspace](), plan: (*API).createWorkspace},
 		{method: "GET", pattern: workspace, action: policy.AdminAPI, resource: "workspace", verb: "read", status: 200, reply: replyOf[Workspace](), plan: (*API).readWorkspace},

@@ -79,6 +79,12 @@ func (p protocol) Get(registry string) (name, secret string, err error) {
 	return e.Username, e.Secret, nil
 }
 
+// Credential is the name and the secret that a registry takes now, renewed if that
+// is due.
+func (h Helper) Credential(ctx context.Context, registry string) (name, secret string, err error) {
+	return protocol{h: h, ctx: ctx}.Get(registry)
+}
+
 // List answers the name at each registry.
 func (p protocol) List() (map[string]string, error) { return p.h.File.List() }
 
