@@ -33,10 +33,10 @@ func (e *Edge) fail(w http.ResponseWriter, r *http.Request, v *visit, err error)
 		answer = errLate // whatever was made of the half that came
 	}
 	if answer.Status >= http.StatusInternalServerError {
-		e.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("request_id", v.id),
+		e.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("request_id", v.id()),
 			slog.String("action", v.label), slog.Int("status", answer.Status), slog.String("error", errcode.Line(err.Error(), 2000)))
 	} else if answer.Cause != nil {
-		e.cfg.Log.LogAttrs(r.Context(), slog.LevelDebug, "request refused", slog.String("request_id", v.id),
+		e.cfg.Log.LogAttrs(r.Context(), slog.LevelDebug, "request refused", slog.String("request_id", v.id()),
 			slog.String("action", v.label), slog.Int("status", answer.Status), slog.String("error", errcode.Line(err.Error(), 2000)))
 	}
 	if started(w) {
@@ -63,7 +63,7 @@ func (e *Edge) recovered(a *answer, r *http.Request, v *visit, p any) {
 		a.broken = true
 		return
 	}
-	e.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "panic", slog.String("request_id", v.id), slog.String("action", v.label),
+	e.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "panic", slog.String("request_id", v.id()), slog.String("action", v.label),
 		slog.String("panic", errcode.Line(fmt.Sprint(p), 2000)), slog.String("stack", string(debug.Stack())))
 	if a.broken {
 		return
@@ -151,9 +151,9 @@ func (e *Edge) log(r *http.Request, v *visit, a *answer, took time.Duration) {
 		status = http.StatusOK // net/http answers so for a handler that wrote nothing
 	}
 	e.cfg.Log.LogAttrs(r.Context(), slog.LevelInfo, "request",
-		slog.String("request_id", v.id), slog.String("method", errcode.Line(r.Method, 20)),
+		slog.String("request_id", v.id()), slog.String("method", errcode.Line(r.Method, 20)),
 		slog.String("path", errcode.Line(r.URL.Path, 512)), slog.Int("status", status), slog.Int64("bytes", a.written),
-		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("client", v.address()),
+		slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("client", v.address),
 		slog.String("user", errcode.Line(v.caller.ID, 255)), slog.String("action", v.label),
 		slog.String("agent", errcode.Line(r.UserAgent(), 200)))
 }

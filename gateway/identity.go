@@ -62,7 +62,7 @@ func (e *Edge) counted(v *visit, p policy.Principal) error {
 	if e.cfg.Rates == nil || v.operator {
 		return nil
 	}
-	return e.cfg.Rates.Caller(p, policy.Repository{Name: v.route.Name}.Project(), v.address())
+	return e.cfg.Rates.Caller(p, policy.Repository{Name: v.route.Name}.Project(), v.address)
 }
 
 // manager is who calls the management API: the operator, whoever the header names,

@@ -146,9 +146,9 @@ func (e *Edge) admitted(r *http.Request, v *visit, resource string) error {
 	}
 	v.caller = c.Principal
 	d, err := e.cfg.Gate.Admit(r.Context(), policy.Request{
-		ID: v.id, At: v.start, Principal: c.Principal, Action: policy.AdminAPI, Purpose: policy.Use,
+		ID: v.id(), At: v.start, Principal: c.Principal, Action: policy.AdminAPI, Purpose: policy.Use,
 		HTTP: policy.HTTP{
-			Method: r.Method, Path: r.URL.Path, ClientIP: v.address(), UserAgent: r.UserAgent(), Host: r.Host,
+			Method: r.Method, Path: r.URL.Path, ClientIP: v.address, UserAgent: r.UserAgent(), Host: r.Host,
 		},
 		Admin: &policy.AdminCall{Resource: resource, Verb: "read"},
 	})

@@ -84,8 +84,9 @@ func missingBlob(err error) error {
 }
 
 func blobHeaders(h http.Header, asked, etag string) {
-	h["Docker-Content-Digest"] = []string{asked}
-	h["Etag"] = []string{etag}
+	both := [...]string{asked, etag}
+	h["Docker-Content-Digest"] = both[:1:1]
+	h["Etag"] = both[1:]
 	h["Content-Type"] = octetStream
 	h["Accept-Ranges"] = byteRanges
 }
