@@ -104,17 +104,17 @@ func (p *Pages) page(serve func(*Pages, http.ResponseWriter, *http.Request, auth
 func (p *Pages) home(w http.ResponseWriter, r *http.Request, from authn.Caller) error {
 	workspace := from.Principal.Workspace
 	who, err := p.cfg.Sessions.Caller(r.Context(), workspace, r)
-	if err != nil && !errors.Is(err, policy.ErrUnauthenticated) {
+	if err != nil && !errors.Is(err, policy.ErrUnauthenticated) && !errors.Is(err, policy.ErrNotFound) {
 		return err
 	}
-	if err != nil || who.Anonymous() {
+	if err != nil {
 		var links []link
 		for _, provider := range p.cfg.Providers.all {
 			if provider.cfg.Workspace == workspace {
 				links = append(links, link{Title: provider.cfg.Title, Path: LoginPath + "/" + provider.cfg.Name})
 			}
 		}
-		return write(w, http.StatusOK, content{Title: "Log in", Ended: err != nil, Providers: links})
+		return write(w, http.StatusOK, content{Title: "Log in", Ended: errors.Is(err, policy.ErrUnauthenticated), Providers: links})
 	}
 	provider := who.Issuer
 	if known := p.cfg.Providers.issuing(workspace, who.Issuer); known != nil {

@@ -148,16 +148,16 @@ func (s *Sessions) Begin(ctx context.Context, w http.ResponseWriter, r *http.Req
 	return nil
 }
 
-// Caller answers whose session the request's cookie is: the anonymous principal
-// of the workspace without one, [policy.ErrUnauthenticated] for one that does not
-// hold (any longer). A request that changes something must come from a page of
-// the site: see [Origin.SameOrigin]. A request with an Authorization header is
-// anonymous here: of two credentials the header is the one that was meant.
+// Caller answers whose session the request's cookie is: [policy.ErrNotFound]
+// without one, [policy.ErrUnauthenticated] for one that does not hold (any longer).
+// A request that changes something must come from a page of the site: see
+// [Origin.SameOrigin]. A request with an Authorization header has no session: of two
+// credentials the header is the one that was meant.
 //
 // It is for the management API alone.
 func (s *Sessions) Caller(ctx context.Context, workspace string, r *http.Request) (policy.Principal, error) {
 	row, err := s.find(ctx, workspace, r)
-	if err != nil || row.ID == "" {
+	if err != nil {
 		return policy.Principal{Workspace: workspace}, err
 	}
 	p := row.Principal
@@ -188,18 +188,21 @@ func (s *Sessions) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// find answers the row of the request's cookie; the zero Session without one.
+// find answers the row of the request's cookie.
 func (s *Sessions) find(ctx context.Context, workspace string, r *http.Request) (Session, error) {
 	if len(r.Header["Authorization"]) > 0 || len(r.Header["Cookie"]) == 0 {
-		return Session{}, nil
+		return Session{}, errNone
 	}
 	origin, err := s.cfg.Site.Origin(workspace, r)
 	if err != nil {
-		return Session{}, nil //nolint:nilerr // a host that no session can be begun at has none
+		return Session{}, errNone // nor can one be begun at such a host
 	}
 	value, err := cookieValue(origin, r)
-	if err != nil || value == "" {
+	switch {
+	case err != nil:
 		return Session{}, err
+	case value == "":
+		return Session{}, errNone
 	}
 	if err := origin.SameOrigin(r); err != nil {
 		return Session{}, err
@@ -262,6 +265,9 @@ func (s *Sessions) end(ctx context.Context, row Session, why string) error {
 	}
 	return over(why)
 }
+
+// errNone is that a request comes without a session.
+var errNone = fmt.Errorf("session: none: %w", policy.ErrNotFound)
 
 func over(why string) error {
 	return fmt.Errorf("session: %s: %w", why, policy.ErrUnauthenticated)

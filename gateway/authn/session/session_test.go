@@ -227,18 +227,17 @@ func TestWhatIsNoSession(t *testing.T) {
 		workspace, method string
 		cookies           []*http.Cookie
 		header            http.Header
-		anonym            bool
 		err               error
 	}{
-		{"no cookie is nobody", "default", "GET", nil, nil, true, nil},
-		{"a cookie of another name is nobody", "default", "GET", []*http.Cookie{other(func(o *http.Cookie) { o.Name = "session" })}, nil, true, nil},
-		{"the name without the prefix, which a neighbour could plant", "default", "GET", []*http.Cookie{other(func(o *http.Cookie) { o.Name = "bondgate-session" })}, nil, true, nil},
-		{"a value that was never given", "default", "GET", []*http.Cookie{other(func(o *http.Cookie) { o.Value = strings.Repeat("x", 43) })}, nil, false, policy.ErrUnauthenticated},
-		{"a value of another size", "default", "GET", []*http.Cookie{other(func(o *http.Cookie) { o.Value += "x" })}, nil, false, policy.ErrUnauthenticated},
-		{"two of a name", "default", "GET", []*http.Cookie{c, other(func(o *http.Cookie) { o.Value = strings.Repeat("x", 43) })}, nil, false, policy.ErrUnauthenticated},
-		{"the row's own id", "default", "GET", []*http.Cookie{other(func(o *http.Cookie) { o.Value = w.rows.list()[0].ID })}, nil, false, policy.ErrUnauthenticated},
-		{"the header counts when both are there", "default", "GET", []*http.Cookie{c}, http.Header{"Authorization": {"Basic x"}}, true, nil},
-		{"the session itself", "default", "GET", []*http.Cookie{c}, nil, false, nil},
+		{"no cookie is nobody", "default", "GET", nil, nil, policy.ErrNotFound},
+		{"a cookie of another name is nobody", "default", "GET", []*http.Cookie{other(func(o *http.Cookie) { o.Name = "session" })}, nil, policy.ErrNotFound},
+		{"the name without the prefix, which a neighbour could plant", "default", "GET", []*http.Cookie{other(func(o *http.Cookie) { o.Name = "bondgate-session" })}, nil, policy.ErrNotFound},
+		{"a value that was never given", "default", "GET", []*http.Cookie{other(func(o *http.Cookie) { o.Value = strings.Repeat("x", 43) })}, nil, policy.ErrUnauthenticated},
+		{"a value of another size", "default", "GET", []*http.Cookie{other(func(o *http.Cookie) { o.Value += "x" })}, nil, policy.ErrUnauthenticated},
+		{"two of a name", "default", "GET", []*http.Cookie{c, other(func(o *http.Cookie) { o.Value = strings.Repeat("x", 43) })}, nil, policy.ErrUnauthenticated},
+		{"the row's own id", "default", "GET", []*http.Cookie{other(func(o *http.Cookie) { o.Value = w.rows.list()[0].ID })}, nil, policy.ErrUnauthenticated},
+		{"the header counts when both are there", "default", "GET", []*http.Cookie{c}, http.Header{"Authorization": {"Basic x"}}, policy.ErrNotFound},
+		{"the session itself", "default", "GET", []*http.Cookie{c}, nil, nil},
 	}
 	for _, tc := range cases {
 		t.Run(tc.sentence, func(t *testing.T) {
@@ -247,7 +246,7 @@ func TestWhatIsNoSession(t *testing.T) {
 				r.Header[name] = values
 			}
 			p, err := w.Caller(t.Context(), tc.workspace, r)
-			if !errors.Is(err, tc.err) || (err == nil && p.Anonymous() != tc.anonym) || (err != nil && !p.Anonymous()) {
+			if !errors.Is(err, tc.err) || p.Anonymous() != (err != nil) {
 				t.Fatalf("%+v, %v", p, err)
 			}
 		})
