@@ -14,6 +14,15 @@ type Docker struct {
 	client string
 	socket string
 	config string
+	more   []string
+}
+
+// With is the same daemon and a client with more in its environment, such as a
+// configuration of another person's.
+func (d *Docker) With(env ...string) *Docker {
+	other := *d
+	other.more = env
+	return &other
 }
 
 // StartDocker starts dockerd without a network of its own: pushing and pulling
@@ -59,7 +68,7 @@ func (d *Docker) Run(args ...string) Result {
 func (d *Docker) RunWithInput(input string, args ...string) Result {
 	d.t.Helper()
 	env := []string{"DOCKER_CONFIG=" + d.config, "DOCKER_HOST=" + d.socket, "DOCKER_CONTEXT="}
-	return Run(d.t, env, input, d.client, args...)
+	return Run(d.t, append(env, d.more...), input, d.client, args...)
 }
 
 // Login stores credentials, as a person does who pastes the line that the server prints.

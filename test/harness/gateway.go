@@ -24,6 +24,9 @@ type Options struct {
 	Policy string
 	// Config is YAML that is added to the configuration file.
 	Config string
+	// Listen is the loopback address to serve at, where somebody else has to know it
+	// first; empty for a free one.
+	Listen string
 	// Env is added to the environment.
 	Env []string
 	// DataDir is kept between gateways when it is given.
@@ -51,11 +54,14 @@ type Gateway struct {
 func StartGateway(t testing.TB, o Options) *Gateway {
 	t.Helper()
 	g := &Gateway{
-		Host:    fmt.Sprintf("127.0.0.1:%d", FreePort(t)),
+		Host:    o.Listen,
 		DataDir: o.DataDir,
 		t:       t,
 		binary:  o.Binary,
 		options: o,
+	}
+	if g.Host == "" {
+		g.Host = fmt.Sprintf("127.0.0.1:%d", FreePort(t))
 	}
 	if g.binary == "" {
 		g.binary = Binary(t)
