@@ -149,4 +149,3 @@ func (w *wire) allocations() float64 {
 	}
 	return least
 }
-
