@@ -62,7 +62,7 @@ func (r *operator) call(ctx context.Context, method, path string, body, out any)
 		return fmt.Errorf("read the server's answer: %w", err)
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices {
-		return refusal(resp.Status, raw)
+		return refusal(resp, raw)
 	}
 	if out == nil || len(raw) == 0 {
 		return nil
@@ -141,8 +141,11 @@ func (r *operator) unreachable(err error) error {
 	}
 }
 
+// errNotThere is the server's 404.
+var errNotThere = errors.New("it is not there")
+
 // refusal is the server's own words for a failure.
-func refusal(status string, raw []byte) error {
+func refusal(resp *http.Response, raw []byte) error {
 	var answer struct {
 		Errors []struct {
 			Message string `json:"message"`
@@ -150,8 +153,12 @@ func refusal(status string, raw []byte) error {
 		} `json:"errors"`
 	}
 	if json.Unmarshal(raw, &answer) != nil || len(answer.Errors) == 0 {
-		return fmt.Errorf("the server answers %s", status)
+		return fmt.Errorf("the server answers %s", resp.Status)
 	}
 	e := answer.Errors[0]
-	return errors.New(strings.TrimSpace(clean(e.Message)))
+	words := strings.TrimSpace(clean(e.Message))
+	if resp.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%w: %s", errNotThere, words)
+	}
+	return errors.New(words)
 }

@@ -17,7 +17,7 @@ import (
 
 func newProject(d deps) *cobra.Command {
 	group, r := d.group("project", "The projects that repositories live in")
-	group.AddCommand(r.projectCreate(), r.projectList(), r.projectShow(), r.projectSet())
+	group.AddCommand(r.projectCreate(), r.projectList(), r.projectShow(), r.projectSet(), r.projectApply())
 	return group
 }
 
@@ -25,13 +25,29 @@ func projectPath(name string) string { return "/projects/" + url.PathEscape(name
 
 func (r *operator) projectCreate() *cobra.Command {
 	var body api.NewProject
+	var visibility, description string
 	cmd := &cobra.Command{
-		Use: "create NAME", Short: "Make a project; it is private unless --public is given", Args: cobra.ExactArgs(1),
+		Use: "create [NAME]", Short: "Make a project; it is private unless --public is given", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body.Name = args[0]
+			if len(args) == 1 {
+				body.Name = args[0]
+			}
+			switch visibility {
+			case "", "private":
+			case "public":
+				body.Public = true
+			default:
+				return fmt.Errorf("--visibility is private or public, not %q", visibility)
+			}
 			var p api.Project
 			if err := r.call(cmd.Context(), http.MethodPost, "/projects", body, &p); err != nil {
 				return err
+			}
+			if description != "" {
+				change := api.ProjectChange{Description: &description}
+				if err := r.call(cmd.Context(), http.MethodPatch, projectPath(p.Name), change, &p); err != nil {
+					return err
+				}
 			}
 			if r.json {
 				return printJSON(cmd, p)
@@ -39,6 +55,9 @@ func (r *operator) projectCreate() *cobra.Command {
 			return say(cmd, "made %s project %s", publicity(p.Public), p.Name)
 		},
 	}
+	cmd.Flags().StringVar(&body.Name, "name", "", "its name, in place of the argument")
+	cmd.Flags().StringVar(&visibility, "visibility", "", "private or public")
+	cmd.Flags().StringVar(&description, "description", "", "what it is for")
 	cmd.Flags().BoolVar(&body.Public, "public", false, "everybody may pull, without an account")
 	cmd.Flags().StringVar(&body.Owner, "owner", "", "person or team to ask about it")
 	cmd.Flags().StringToStringVar(&body.Labels, "label", nil, "label as NAME=VALUE")

@@ -2,8 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/bondgate/bondgate/gateway/errcode"
 	"github.com/bondgate/bondgate/policy"
@@ -26,7 +29,80 @@ func (a *API) readProject(c *call) (plan, error) {
 		return plan{}, err
 	}
 	p, err := a.cfg.Projects.Project(c.r.Context(), c.workspace(), name)
-	return plan{project: name, id: name, do: func(context.Context) (any, error) { return projectOf(p), nil }}, err
+	return plan{project: name, id: name, do: func(ctx context.Context) (any, error) {
+		return a.shown(ctx, c, projectOf(p))
+	}}, err
+}
+
+// shown is a project with what is kept beside it.
+func (a *API) shown(ctx context.Context, c *call, p Project) (Project, error) {
+	if a.cfg.Harbor == nil {
+		return p, nil
+	}
+	d, err := a.harbor.Projects.ProjectDetail(ctx, c.workspace(), p.Name)
+	p.Description, p.Policies = d.Description, d.Policies
+	return p, err
+}
+
+// described keeps a project's description and policies, where a change names them.
+func (a *API) described(ctx context.Context, c *call, name string, change *ProjectChange) error {
+	if change.Description == nil && change.Policies == nil {
+		return nil
+	}
+	d, err := a.harbor.Projects.ProjectDetail(ctx, c.workspace(), name)
+	if err != nil {
+		return err
+	}
+	if change.Description != nil {
+		d.Description = *change.Description
+	}
+	if change.Policies != nil {
+		d.Policies = *change.Policies
+	}
+	return a.harbor.Projects.UpdateProjectDetail(ctx, c.workspace(), d)
+}
+
+// policyKeys are the policies that a project file knows, and what their values are.
+var policyKeys = map[string]func(any) bool{
+	"vulnerability_scanning":    isBool,
+	"prevent_vulnerable_images": isBool,
+	"auto_scan_on_push":         isBool,
+	"auto_sbom_on_push":         isBool,
+	"content_trust":             oneOf("required", "optional", "off"),
+	"severity_threshold":        oneOf("none", "low", "medium", "high", "critical"),
+}
+
+func isBool(v any) bool { _, ok := v.(bool); return ok }
+
+func oneOf(words ...string) func(any) bool {
+	return func(v any) bool {
+		s, ok := v.(string)
+		return ok && slices.Contains(words, strings.ToLower(s))
+	}
+}
+
+func checkDescription(a *API, change *ProjectChange) error {
+	if (change.Description != nil || change.Policies != nil) && a.cfg.Harbor == nil {
+		return refuse("a description and policies are not kept here")
+	}
+	if change.Description != nil {
+		if err := checkText("a description", *change.Description, maxText); err != nil {
+			return err
+		}
+	}
+	if change.Policies == nil {
+		return nil
+	}
+	for key, value := range *change.Policies {
+		fits := policyKeys[key]
+		if fits == nil {
+			return refuse("no policy is called %s", show(key))
+		}
+		if !fits(value) {
+			return refuse("the policy %s has no such value", key)
+		}
+	}
+	return nil
 }
 
 func (a *API) createProject(c *call) (plan, error) {
@@ -52,7 +128,7 @@ func (a *API) createProject(c *call) (plan, error) {
 func (a *API) updateProject(c *call) (plan, error) {
 	body, _ := c.body.(*ProjectChange)
 	name := c.path("project")
-	if err := CheckProjectName(name); err != nil {
+	if err := errors.Join(CheckProjectName(name), checkDescription(a, body)); err != nil {
 		return plan{}, err
 	}
 	was, err := a.cfg.Projects.Project(c.r.Context(), c.workspace(), name)
@@ -75,8 +151,15 @@ func (a *API) updateProject(c *call) (plan, error) {
 	if err := checkProject(now); err != nil {
 		return plan{}, err
 	}
+	after := projectOf(now)
+	if body.Description != nil {
+		after.Description = *body.Description
+	}
+	if body.Policies != nil {
+		after.Policies = *body.Policies
+	}
 	return plan{
-		project: name, id: name, before: projectOf(was), after: projectOf(now),
+		project: name, id: name, before: projectOf(was), after: after,
 		do: func(ctx context.Context) (any, error) {
 			a.one.Lock()
 			defer a.one.Unlock()
@@ -86,7 +169,10 @@ func (a *API) updateProject(c *call) (plan, error) {
 			if err := a.cfg.Projects.UpdateProject(ctx, now); err != nil {
 				return nil, err
 			}
-			return projectOf(now), nil
+			if err := a.described(ctx, c, name, body); err != nil {
+				return nil, err
+			}
+			return a.shown(ctx, c, projectOf(now))
 		},
 	}, nil
 }

@@ -43,6 +43,9 @@ type Project struct {
 	Owner  string            `json:"owner,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
 	Packs  []policy.Pack     `json:"packs,omitempty"`
+	// Description and Policies are kept as they were written.
+	Description string         `json:"description,omitempty"`
+	Policies    map[string]any `json:"policies,omitempty"`
 }
 
 // NewProject is a project to be made; it is private unless it says otherwise.
@@ -60,6 +63,9 @@ type ProjectChange struct {
 	Owner  *string            `json:"owner,omitempty"`
 	Labels *map[string]string `json:"labels,omitempty"`
 	Packs  *[]policy.Pack     `json:"packs,omitempty"`
+
+	Description *string         `json:"description,omitempty"`
+	Policies    *map[string]any `json:"policies,omitempty"`
 }
 
 // Member is a role of a user or a group in a project.
