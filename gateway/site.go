@@ -47,7 +47,7 @@ func (e *Edge) routes() *gin.Engine {
 	}
 	if e.cfg.Login != nil {
 		login := e.page("login", e.login)
-		for _, path := range []string{"/login/*path", "/.well-known/bondgate"} {
+		for _, path := range []string{"/login", "/login/*path", "/.well-known/bondgate"} {
 			g.GET(path, login)
 			g.HEAD(path, login)
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -165,7 +166,7 @@ func (a *App) openProviders(ctx context.Context, guard *egress.Guard) error {
 	}
 	configs := make([]oidc.Config, 0, len(a.cfg.Identity.OIDC))
 	for i, c := range a.cfg.Identity.OIDC {
-		client, err := client(guard, c.CAFile)
+		client, err := client(guard, c.CAFile, c.PlainHTTP)
 		if err != nil {
 			return fmt.Errorf("identity.oidc[%d]: %w", i, err)
 		}
@@ -240,7 +241,7 @@ func (a *App) openWorkloads(guard *egress.Guard) error {
 		return fmt.Errorf("identity.workloads: one ca_file for all of them: %w", policy.ErrInvalid)
 	}
 	for file, trusted := range byCA {
-		client, err := client(guard, file)
+		client, err := client(guard, file, slices.ContainsFunc(trusted, func(t workload.Trust) bool { return t.PlainHTTP }))
 		if err != nil {
 			return fmt.Errorf("identity.workloads: %w", err)
 		}
@@ -252,9 +253,9 @@ func (a *App) openWorkloads(guard *egress.Guard) error {
 }
 
 // client makes the calls to a provider, which may have a certificate of the
-// operator's own.
-func client(guard *egress.Guard, caFile string) (*http.Client, error) {
-	cfg := egress.ClientConfig{}
+// operator's own, or none at all.
+func client(guard *egress.Guard, caFile string, plain bool) (*http.Client, error) {
+	cfg := egress.ClientConfig{InsecurePlaintext: plain}
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
 		if err != nil {
