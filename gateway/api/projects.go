@@ -15,6 +15,10 @@ import (
 func (a *API) listProjects(c *call) (plan, error) {
 	return plan{do: func(ctx context.Context) (any, error) {
 		all, err := a.cfg.Projects.Projects(ctx, c.workspace())
+		if err != nil {
+			return nil, err
+		}
+		all, err = inSight(a, c, all, func(p policy.Project) policy.Project { return p })
 		out := make([]Project, 0, len(all))
 		for _, p := range all {
 			out = append(out, projectOf(p))

@@ -75,6 +75,15 @@ may_manage if {
 	known
 }
 
+# Everybody may ask which projects there are: about each of them it is asked anew
+# whether that one may read it.
+may_manage if {
+	input.action == "admin.api"
+	input.admin.resource == "project"
+	input.admin.verb == "list"
+	known
+}
+
 # METADATA
 # title: A workspace is managed from another one
 # description: >-

@@ -53,3 +53,8 @@ test_a_workspace_is_managed_from_the_default_one if {
 	not allowed with input as object.union(call(["admin"], "workspace", "create", {}), {"workspace": "acme"})
 	not allowed with input as call(["projectAdmin"], "workspace", "create", {})
 }
+
+test_everybody_may_ask_which_projects_there_are if {
+	allowed with input as call([], "project", "list", {})
+	not allowed with input as object.union(call([], "project", "list", {}), {"subject": fixtures.nobody})
+}
