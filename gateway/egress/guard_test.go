@@ -302,7 +302,7 @@ func TestTheAddressThatIsDialledIsJudged(t *testing.T) {
 
 func FuzzPermitsIsClosedForInnerAddresses(f *testing.F) {
 	f.Add([]byte{127, 0, 0, 1})
-	f.Add([]byte(netip.MustParseAddr("64:ff9b::a9fe:a9fe").AsSlice()))
+	f.Add(netip.MustParseAddr("64:ff9b::a9fe:a9fe").AsSlice())
 	g, err := New(Config{})
 	if err != nil {
 		f.Fatal(err)

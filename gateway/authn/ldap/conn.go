@@ -66,24 +66,24 @@ func (c *Config) connect(ctx context.Context, s server, number int) (*conn, erro
 		}
 		secured = over
 	}
-	l := ldap.NewConn(secured, s.tls)
-	l.SetTimeout(c.Timeout)
-	l.Start()
+	made := &conn{ldap: ldap.NewConn(secured, s.tls), wire: wire, server: number, born: c.Now()}
+	made.ldap.SetTimeout(c.Timeout)
+	made.ldap.Start()
 	if !s.tls && c.StartTLS {
-		if err := l.StartTLS(config); err != nil {
-			l.Close()
+		if err := made.ldap.StartTLS(config); err != nil {
+			made.close()
 			return nil, fmt.Errorf("StartTLS: %w", err)
 		}
-		if _, ok := l.TLSConnectionState(); !ok {
-			l.Close()
+		if _, ok := made.ldap.TLSConnectionState(); !ok {
+			made.close()
 			return nil, errors.New("StartTLS left the connection open to all")
 		}
 	}
 	if !stop() {
-		l.Close()
+		made.close()
 		return nil, context.Cause(ctx)
 	}
-	return &conn{ldap: l, wire: wire, server: number, born: c.Now()}, nil
+	return made, nil
 }
 
 // meter bounds what one operation may read, so that a server cannot fill the
@@ -173,8 +173,14 @@ func (c *conn) search(ctx context.Context, timeout time.Duration, base string, s
 	return res.Entries, nil
 }
 
-// during runs one operation, which ends when ctx does.
-func (c *conn) during(ctx context.Context, operation func() error) error {
+// during runs one operation, which ends when ctx does. An answer that makes the
+// library panic is an error: a directory cannot take the gateway down.
+func (c *conn) during(ctx context.Context, operation func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("reading the answer: panic: %v", r)
+		}
+	}()
 	if err := ctx.Err(); err != nil {
 		return ldap.NewError(ldap.ErrorNetwork, err)
 	}
@@ -187,7 +193,7 @@ func (c *conn) during(ctx context.Context, operation func() error) error {
 // close frees the connection at once; go-ldap's goroutines end a moment later.
 func (c *conn) close() {
 	c.wire.Close()
-	go c.ldap.Close()
+	go func() { _ = c.ldap.Close() }()
 }
 
 // broken reports whether err is of the connection or of a server that cannot

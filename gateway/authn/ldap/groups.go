@@ -65,7 +65,8 @@ func (c *Config) ask(ctx context.Context, on *conn, filter string, all found) (f
 		g := group{dn: e.DN}
 		if c.Groups.Name != "" {
 			if g.name, err = single(e, c.Groups.Name); err != nil {
-				return nil, fmt.Errorf("%w: group %s: %s", errAnswer, e.DN, err)
+				// Its text only: a group without a name is no refusal of the person.
+				return nil, fmt.Errorf("%w: group %s: %s", errAnswer, e.DN, err.Error())
 			}
 		}
 		if fresh, err = c.add(g, fresh, all); err != nil {
