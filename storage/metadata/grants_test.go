@@ -21,16 +21,16 @@ func grants(t *testing.T, open func() *Store) {
 	web := addMember(t, s, alice)
 	alice.Role, alice.Repositories = "developer", "payments/api/**"
 	api := addMember(t, s, alice)
-	same(t, has(t, s, local("alice"), "payments", now), "[guest] [{payments/web-* maintainer []} {payments/api/** developer []}]")
+	same(t, has(t, s, local("alice"), "payments", now), "[guest] [{payments/api/** developer []} {payments/web-* maintainer []}]")
 	is(t, fails(s.AddMember(ctx, alice)), policy.ErrConflict)
 	alice.Role = "guest"
 	same(t, addMember(t, s, alice).ID, api.ID) // the same grant with another role
 	must(t, s.SetMemberRole(ctx, "", "payments", web.ID, "developer"))
-	same(t, has(t, s, local("alice"), "payments", now), "[guest] [{payments/web-* developer []} {payments/api/** guest []}]")
+	same(t, has(t, s, local("alice"), "payments", now), "[guest] [{payments/api/** guest []} {payments/web-* developer []}]")
 	is(t, s.SetMemberRole(ctx, "", "payments", web.ID, "admin"), policy.ErrInvalid)
 	is(t, s.SetMemberRole(ctx, "", "payments", 99, "guest"), policy.ErrNotFound)
 	must(t, s.RemoveMemberByID(ctx, "", "payments", whole.ID))
-	same(t, has(t, s, local("alice"), "payments", now), "[] [{payments/web-* developer []} {payments/api/** guest []}]")
+	same(t, has(t, s, local("alice"), "payments", now), "[] [{payments/api/** guest []} {payments/web-* developer []}]")
 	is(t, s.RemoveMemberByID(ctx, "", "payments", whole.ID), policy.ErrNotFound)
 	must(t, s.RemoveMember(ctx, alice)) // that grant
 	same(t, has(t, s, local("alice"), "payments", now), "[] [{payments/web-* developer []}]")

@@ -34,9 +34,6 @@ type Person struct {
 	Seen time.Time `json:"seen,omitzero"`
 }
 
-// identity is how the view and the changes know the person.
-func (p Person) identity() identity { return identity{p.Issuer, p.Subject} }
-
 // PeopleQuery is a page of people. It is sorted by id, name, issuer, email,
 // real_name, created or seen; by name without a key.
 type PeopleQuery struct {
@@ -190,5 +187,5 @@ func personOf(workspace, key string) personKey {
 	return personKey{workspace, identity{issuer, subject}}
 }
 
-// lastAdmin is the answer to taking the last enabled administrator away.
+// errLastAdmin is the answer to taking the last enabled administrator away.
 var errLastAdmin = fmt.Errorf("it is the last enabled administrator: %w", policy.ErrConflict)

@@ -17,6 +17,7 @@ func TestQueriesOfThePullPathUseIndexes(t *testing.T) {
 		"the manifests of a blob": blobManifestsQuery,
 		"referrers":               referrersQuery,
 		"all tags":                tagLinksQuery,
+		"the grants of a project": projectGrantsQuery,
 	} {
 		args := []any{"default", "a/b", "c", 10}[:strings.Count(query, "$4")+3]
 		if !strings.Contains(query, "$3") {
@@ -32,6 +33,9 @@ func TestQueriesOfThePullPathUseIndexes(t *testing.T) {
 		})
 		must(t, err)
 		for _, step := range steps {
+			if strings.Contains(step, "SEARCH m ") && !strings.Contains(step, "project=?") {
+				t.Errorf("%s: reads those of all projects: %s", what, step)
+			}
 			if strings.HasPrefix(step, "SCAN") && step != "SCAN CONSTANT ROW" || strings.Contains(step, "TEMP B-TREE") {
 				t.Errorf("%s: %s", what, step)
 			}

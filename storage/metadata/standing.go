@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/bondgate/bondgate/policy"
 )
@@ -166,6 +165,17 @@ func (c *claimant) met(claims map[string]any) bool {
 	return true
 }
 
+const (
+	grantsSelect = `SELECT m.workspace, m.id, m.project, m.issuer, m.kind, m.name, m.role, m.repositories, m.claims,
+			COALESCE(g.dn, '')
+		FROM members m LEFT JOIN user_groups g
+			ON m.kind = 'group' AND g.workspace = m.workspace AND g.issuer = m.issuer AND g.name = m.name`
+	// One order, whatever the plan: a record of a decision says the grants.
+	grantsOrder        = ` ORDER BY m.workspace, m.project, m.issuer, m.kind, m.name, m.repositories`
+	grantsQuery        = grantsSelect + grantsOrder
+	projectGrantsQuery = grantsSelect + ` WHERE m.workspace = $1 AND m.project = $2` + grantsOrder
+)
+
 // readProjects reads what the view knows of projects, members included: all, or one.
 func readProjects(ctx context.Context, q querier, workspace, name string) (map[named]*projectFacts, error) {
 	all := map[named]*projectFacts{}
@@ -179,12 +189,11 @@ func readProjects(ctx context.Context, q querier, workspace, name string) (map[n
 	if err != nil {
 		return nil, err
 	}
-	where = strings.ReplaceAll(strings.ReplaceAll(where, "workspace =", "m.workspace ="), "name =", "m.project =")
-	rows, err = q.rows(ctx, `SELECT m.workspace, m.id, m.project, m.issuer, m.kind, m.name, m.role, m.repositories, m.claims,
-			COALESCE(g.dn, '')
-		FROM members m LEFT JOIN user_groups g
-			ON m.kind = 'group' AND g.workspace = m.workspace AND g.issuer = m.issuer AND g.name = m.name`+
-		where+" ORDER BY m.workspace, m.id", args...)
+	query := grantsQuery
+	if name != "" {
+		query = projectGrantsQuery
+	}
+	rows, err = q.rows(ctx, query, args...)
 	_, err = collect(rows, err, func(rows *sql.Rows) (_ struct{}, err error) {
 		var dn string
 		m, err := scanMember(func(into ...any) error { return rows.Scan(append(into, &dn)...) })

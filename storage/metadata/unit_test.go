@@ -91,11 +91,23 @@ func TestSubjectAllocatesNothing(t *testing.T) {
 			groups: map[identity]*standing{{policy.LocalIssuer, "team"}: {roles: 4}},
 		}},
 	}
-	p := policy.Principal{Issuer: policy.LocalIssuer, ID: "alice", Kind: policy.KindUser, Groups: []string{"team"}}
+	grants := newReach([]RobotGrant{{Project: AnyProject, Rights: []string{"pull"}}, {Project: "p", Rights: []string{"push"}}})
 	at := time.Now()
+	v.robots = map[numbered]*robotFacts{{"default", 7}: {expires: at.Add(time.Hour), reach: grants}}
+	v.tokens = map[numbered]*tokenFacts{{"default", 7}: {owner: identity{policy.LocalIssuer, "alice"}, limited: true, reach: grants}}
+	v.hosts = map[string]string{"prod.example.com": "prod"}
+	p := policy.Principal{Issuer: policy.LocalIssuer, ID: "alice", Kind: policy.KindUser, Groups: []string{"team"}}
+	robot := policy.Principal{Issuer: RobotIssuer, ID: "robot$ci", Kind: policy.KindRobot, Credential: "robot:7"}
+	token := withToken(p, 7)
 	if n := testing.AllocsPerRun(100, func() {
 		if len(v.Subject(p, "p", at).Roles) != 2 || v.Waivers(repo, "sha256:x", at) != nil {
 			t.Error("wrong answer")
+		}
+		if len(v.Subject(robot, "p", at).Grants) != 2 || len(v.Subject(token, "q", at).Limits) != 1 {
+			t.Error("wrong answer for a credential")
+		}
+		if name, _ := v.Workspace("prod.example.com:443"); name != "prod" {
+			t.Error("wrong workspace")
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
