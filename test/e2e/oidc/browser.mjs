@@ -35,8 +35,8 @@ try {
     return { status: r.status, body: await r.text() };
   }, [path, init]);
   saw.read = await ask('/api/v1/projects');
-  saw.write = await ask('/api/v1/projects', {
-    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"name":"mine"}',
+  saw.write = await ask('/api/v1/projects/team/members/group/qa', {
+    method: 'PUT', headers: { 'Content-Type': 'application/json' }, body: '{"role":"guest"}',
   });
   saw.registry = await ask('/v2/');
 
