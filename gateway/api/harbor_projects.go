@@ -215,7 +215,14 @@ func (a *API) detailOf(c *call) (ProjectDetail, error) {
 			return p, nil
 		}
 	}
-	return ProjectDetail{}, fmt.Errorf("find project %d: %w", id, policy.ErrNotFound)
+	return nowhere(key), fmt.Errorf("find project %d: %w", id, policy.ErrNotFound)
+}
+
+// nowhere is the project that the gate is asked about where a number names none. No
+// project can be called so, so the answer is the same as for one that the caller may
+// not know of.
+func nowhere(key string) ProjectDetail {
+	return ProjectDetail{Project: policy.Project{Name: "#" + key}}
 }
 
 func (a *API) harborReadProject(c *call) (plan, error) {

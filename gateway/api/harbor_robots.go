@@ -266,7 +266,7 @@ func (a *API) harborListRobots(c *call) (plan, error) {
 		}
 		i := slices.IndexFunc(all, func(p ProjectDetail) bool { return fmt.Sprint(p.ID) == id })
 		if i < 0 {
-			return plan{}, fmt.Errorf("find project %s: %w", show(id), policy.ErrNotFound)
+			return plan{project: nowhere(id).Name}, fmt.Errorf("find project %s: %w", show(id), policy.ErrNotFound)
 		}
 		project = all[i].Name
 	}
@@ -393,6 +393,9 @@ func (a *API) robotOf(c *call) (Robot, error) {
 		if r.ID == id && (project == "" || r.Project == project) {
 			return r, nil
 		}
+	}
+	if project == "" {
+		project = nowhere(c.path("robot_id")).Name
 	}
 	return Robot{Project: project}, fmt.Errorf("find robot %d: %w", id, policy.ErrNotFound)
 }
