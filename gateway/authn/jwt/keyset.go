@@ -178,23 +178,26 @@ func (s *KeySet) fresh(ctx context.Context) (*keys, error) {
 	if k != nil && now.Before(k.stale) {
 		return k, nil
 	}
-	usable := k != nil && now.Before(k.read.Add(s.cfg.Keep))
-	if last := s.attempt.Load(); usable && last != nil && last.err != nil {
-		// The issuer is away: nobody waits for it to be asked once more.
-		s.launch(ctx)
+	if k != nil && now.Before(k.read.Add(s.cfg.Keep)) && s.away() {
+		s.launch(ctx) // nobody waits for it to be asked once more
 		return k, nil
 	}
-	err := s.refresh(ctx)
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("authn/jwt: waiting for the keys of %s: %s: %w", s.cfg.Issuer, err.Error(), policy.ErrUnavailable)
+	why := s.refresh(ctx)
+	switch k = s.keys.Load(); {
+	case ctx.Err() != nil:
+		why = ctx.Err()
+	case k != nil && s.cfg.Now().Before(k.read.Add(s.cfg.Keep)):
+		return k, nil // though the issuer may be away since
+	case why == nil:
+		why = errors.New("they are too old")
 	}
-	if k = s.keys.Load(); k != nil && s.cfg.Now().Before(k.read.Add(s.cfg.Keep)) {
-		return k, nil
-	}
-	if err == nil { // read, and spent since
-		err = errors.New("they are too old")
-	}
-	return nil, fmt.Errorf("authn/jwt: the keys of the issuer %s cannot be had: %s: %w", s.cfg.Issuer, err.Error(), policy.ErrUnavailable)
+	return nil, fmt.Errorf("authn/jwt: the keys of the issuer %s cannot be had: %s: %w", s.cfg.Issuer, why.Error(), policy.ErrUnavailable)
+}
+
+// away reports whether the last reading failed.
+func (s *KeySet) away() bool {
+	last := s.attempt.Load()
+	return last != nil && last.err != nil
 }
 
 // find are the keys that a token with this key id and algorithm may be signed
