@@ -72,7 +72,8 @@ func start(ctx context.Context, binary, dir, config string) (*server, error) {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	s.cmd = exec.Command(binary, "serve", "--config", file, "--listen", s.addr, "--data-dir", s.data, "--policy", policies) //nolint:noctx // it is to end in its own time, after its clients
+	// Without a context: it is to end in its own time, after its clients.
+	s.cmd = exec.Command(binary, "serve", "--config", file, "--listen", s.addr, "--data-dir", s.data, "--policy", policies)
 	s.cmd.Env = append(os.Environ(), "BONDGATE_ADMIN_PASSWORD="+adminPassword)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	// An interrupt at the terminal is the load's: it stops the server itself.
