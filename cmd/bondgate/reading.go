@@ -51,7 +51,10 @@ func (r *reading) read(ctx context.Context, found registry.Repo) error {
 	if err := r.blobs(ctx, found.Blobs); err != nil {
 		return err
 	}
-	for _, a := range r.known {
+	for d, a := range r.known {
+		if r.odd[d] != "" {
+			continue // kept as it is, and shared with the index's cache
+		}
 		r.rename(a)
 		if a.Role == policy.RoleImage && a.ConfigBlob != nil && a.Config == nil {
 			if err := r.config(ctx, a); err != nil {
@@ -135,14 +138,21 @@ func (r *reading) blobs(ctx context.Context, linked []digest.Digest) error {
 		size, err := r.engine.StatBlob(ctx, r.repo, d)
 		if errors.Is(err, policy.ErrUnavailable) {
 			// It is linked, and cannot be looked at now: what is known of it holds.
-			if _, was, known := r.store.Blob(ctx, r.repo, d); known == nil {
-				size, err = was, r.down(ctx, err)
+			if err := r.down(ctx, err); err != nil {
+				return err
+			}
+			var was int64
+			switch _, was, err = r.store.Blob(ctx, r.repo, d); {
+			case err == nil:
+				size = was
+			case !errors.Is(err, policy.ErrNotFound):
+				return err
 			}
 		}
 		if err != nil {
 			r.skip("%s: blob %s: %v", r.repo, d, err)
-			if err := r.down(ctx, err); err != nil {
-				return err
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
 			continue
 		}
@@ -243,10 +253,14 @@ func (r *reading) keepConfig(ctx context.Context, a *policy.Artifact, failed err
 	if err := r.down(ctx, failed); err != nil {
 		return err
 	}
-	if was, err := r.store.Artifact(ctx, r.repo, a.Digest); err == nil {
+	was, err := r.store.Artifact(ctx, r.repo, a.Digest)
+	if err == nil {
 		a.Config = was.Config
 	}
-	return nil
+	if errors.Is(err, policy.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // artifacts are the manifests that are there now, with the tags that name them.
