@@ -45,9 +45,10 @@ type campaign struct {
 	workers  []*worker
 	racer    *racer
 
-	kills, reindexes, losses int
-	findings                 map[string]int
-	ready                    []time.Duration
+	// cut are the reindexes that a kill ended.
+	kills, reindexes, cut, losses int
+	findings                      map[string]int
+	ready                         []time.Duration
 	// wrong is what a reindex was answered beside pushes.
 	wrong error
 }
@@ -209,7 +210,8 @@ func (c *campaign) reindexUntil(stop <-chan struct{}) {
 		req.Header.Set("Content-Type", "application/json")
 		resp, err := socket.Do(req)
 		if err != nil {
-			return // the server is gone
+			c.cut++ // the server is gone
+			return
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
@@ -345,7 +347,7 @@ func (c *campaign) report(rounds int) {
 	for _, kind := range slices.Sorted(maps.Keys(acknowledged)) {
 		parts = append(parts, fmt.Sprintf("%s %d", kind, acknowledged[kind]))
 	}
-	c.t.Logf("%d rounds, %d kills, the database lost %d times, %d reindexes", rounds, c.kills, c.losses, c.reindexes)
+	c.t.Logf("%d rounds, %d kills, the database lost %d times, %d reindexes and %d that a kill ended", rounds, c.kills, c.losses, c.reindexes, c.cut)
 	c.t.Logf("acknowledged %d: %s", total, strings.Join(parts, ", "))
 	c.t.Logf("races of a delete with a push: %d, manifests there %d, blobs withdrawn %d", c.racer.next, c.racer.pushed, c.racer.withdrawn)
 	c.t.Logf("in flight %d: whole %d, absent %d; tried again %d, given up %d, uploads continued %d; outages answered %d",
