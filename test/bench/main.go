@@ -165,8 +165,8 @@ func (b *bench) compare(name, unit string, others []*target, measure func(*targe
 		}
 	}
 	fmt.Printf("%-42s %10.0f%s", name, median(rates[0]), unit)
-	for i, t := range b.others {
-		i = slices.Index(servers, t)
+	for _, t := range b.others {
+		i := slices.Index(servers, t)
 		if i < 0 {
 			fmt.Printf(" %12s %8s", "", "")
 			continue
