@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/bondgate/bondgate/policy"
+	"github.com/bondgate/bondgate/storage/registry/registrytest"
 )
 
 var app = policy.Repository{Workspace: policy.DefaultWorkspace, Name: "team/app"}
@@ -129,7 +130,7 @@ func TestReindexLeavesTagsWhereTheDatabaseHasThem(t *testing.T) {
 func TestReindexTakesNothingAwayThatCannotBeReadNow(t *testing.T) {
 	var share atomic.Int64
 	s := start(t, t.TempDir(), func(o *Options) {
-		o.Storage = faultsFrom(func() int { return int(share.Load()) })
+		o.Storage = registrytest.Faults(func() int { return int(share.Load()) })
 	})
 	var all []digest.Digest
 	for n := range 12 {
