@@ -377,10 +377,10 @@ func TestNewChecksItsConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	for sentence, f := range map[string]func(*gateway.Config){
-		"no authenticator":                 func(c *gateway.Config) { c.Authn = nil },
-		"no protocol":                      func(c *gateway.Config) { c.Protocol = nil },
-		"no gate":                          func(c *gateway.Config) { c.Gate = nil },
-		"a part that is never checked":     func(c *gateway.Config) { c.Parts = []gateway.Part{{Name: "x"}} },
+		"no authenticator":             func(c *gateway.Config) { c.Authn = nil },
+		"no protocol":                  func(c *gateway.Config) { c.Protocol = nil },
+		"no gate":                      func(c *gateway.Config) { c.Gate = nil },
+		"a part that is never checked": func(c *gateway.Config) { c.Parts = []gateway.Part{{Name: "x"}} },
 	} {
 		cfg := gateway.Config{
 			Authn: a, Gate: &gate{}, Protocol: &handler{}, Token: &handler{}, Keys: keys{}, Metrics: prometheus.NewRegistry(),

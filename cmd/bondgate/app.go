@@ -185,7 +185,7 @@ func (a *App) openGateway(ctx context.Context) error {
 	edge, err := gateway.New(gateway.Config{
 		Authn: who, Gate: a.gate, Protocol: images, Token: endpoint, Keys: a.tokens, API: management,
 		Parts: a.parts, Metrics: a.metrics, Log: a.log, Workspaces: hosts{a.store}, Rates: rates,
-		Sessions: a.browser(), Login: a.identity.login,
+		Sessions: a.browser(), Login: a.identity.login, Certificates: a.certified(),
 		Patience: time.Duration(a.cfg.Limits.BodyTime), Stalled: time.Duration(a.cfg.Limits.WriteIdle),
 		BehindTLSProxy: a.cfg.BehindTLSProxy, TrustedProxies: prefixes(a.cfg.TrustedProxies),
 	})

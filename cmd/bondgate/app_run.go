@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -39,6 +40,10 @@ func (a *App) listen(ctx context.Context, edge site) error {
 			return err
 		}
 		cfg.TLS = cert.tlsConfig()
+		if d := a.identity.domains; d != nil {
+			// Most clients have none: whoever has one must be able to prove it.
+			cfg.TLS.ClientAuth, cfg.TLS.ClientCAs = tls.VerifyClientCertIfGiven, d.Authorities()
+		}
 	}
 	server, err := gateway.NewServer(cfg)
 	if err != nil {

@@ -99,7 +99,7 @@ func (r *operator) projectApply() *cobra.Command {
 }
 
 func readFile(cmd *cobra.Command, file string) ([]byte, error) {
-	var in io.Reader = cmd.InOrStdin()
+	in := cmd.InOrStdin()
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {

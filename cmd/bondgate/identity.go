@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"errors"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/bondgate/bondgate/gateway"
@@ -21,9 +19,9 @@ import (
 	"github.com/bondgate/bondgate/gateway/authn/oidc"
 	"github.com/bondgate/bondgate/gateway/authn/robot"
 	"github.com/bondgate/bondgate/gateway/authn/session"
+	"github.com/bondgate/bondgate/gateway/authn/spiffe"
 	"github.com/bondgate/bondgate/gateway/authn/workload"
 	"github.com/bondgate/bondgate/gateway/egress"
-	"github.com/bondgate/bondgate/gateway/limit"
 	"github.com/bondgate/bondgate/gateway/token"
 	"github.com/bondgate/bondgate/policy"
 )
@@ -34,6 +32,7 @@ type identity struct {
 	directories []directory
 	people      *oidc.Providers
 	workloads   *workload.Provider
+	domains     *spiffe.Domains
 	sessions    *session.Sessions
 	login       gateway.Handler
 	// chain is asked about a name and a password, in this order.
@@ -91,29 +90,18 @@ func (a *App) openIdentity(ctx context.Context) (err error) {
 	if err := a.openWorkloads(guard); err != nil {
 		return err
 	}
+	if err := a.openDomains(); err != nil {
+		return err
+	}
 	return a.openChain()
 }
 
-// guard is the way out, with the hosts of the configuration named: an operator who
-// writes a directory's name wants it reached.
+// guard is the way out: nothing of the operator's own network but what the
+// configuration opens. What a provider's own address opens, it opens for that
+// provider alone.
 func (a *App) guard() (*egress.Guard, error) {
 	c := a.cfg.Identity
 	cfg := egress.Config{Allow: prefixes(c.Egress.Allow), AllowHosts: c.Egress.Hosts}
-	var addresses []string
-	for _, l := range c.LDAP {
-		addresses = append(addresses, l.Servers...)
-	}
-	for _, o := range c.OIDC {
-		addresses = append(addresses, o.Issuer, o.GroupsURL)
-	}
-	for _, w := range c.Workloads {
-		addresses = append(addresses, w.Issuer, w.JWKSURL)
-	}
-	for _, address := range addresses {
-		if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
-			cfg.AllowHosts = append(cfg.AllowHosts, u.Hostname())
-		}
-	}
 	if c.Egress.Proxy != "" {
 		proxy, err := url.Parse(c.Egress.Proxy)
 		if err != nil {
@@ -128,8 +116,26 @@ func (a *App) guard() (*egress.Guard, error) {
 	return guard, nil
 }
 
+// naming opens the hosts of addresses that the operator wrote down.
+func naming(guard *egress.Guard, addresses ...string) (*egress.Guard, error) {
+	var hosts []string
+	for _, address := range addresses {
+		if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
+			hosts = append(hosts, u.Hostname())
+		}
+	}
+	if len(hosts) == 0 {
+		return guard, nil
+	}
+	return guard.Naming(hosts...)
+}
+
 func (a *App) openDirectories(guard *egress.Guard) error {
 	for i, c := range a.cfg.Identity.LDAP {
+		guard, err := naming(guard, c.Servers...)
+		if err != nil {
+			return fmt.Errorf("identity.ldap[%d]: %w", i, err)
+		}
 		p, err := ldap.New(ldap.Config{
 			Name: c.Name, Servers: c.Servers, StartTLS: c.StartTLS, InsecurePlaintext: c.InsecurePlaintext,
 			CAFile: c.CAFile, ServerName: c.ServerName, Dial: guard.DialContext,
@@ -166,7 +172,7 @@ func (a *App) openProviders(ctx context.Context, guard *egress.Guard) error {
 	}
 	configs := make([]oidc.Config, 0, len(a.cfg.Identity.OIDC))
 	for i, c := range a.cfg.Identity.OIDC {
-		client, err := client(guard, c.CAFile, c.PlainHTTP)
+		client, err := client(guard, c.CAFile, c.PlainHTTP, c.Issuer, c.GroupsURL)
 		if err != nil {
 			return fmt.Errorf("identity.oidc[%d]: %w", i, err)
 		}
@@ -185,86 +191,97 @@ func (a *App) openProviders(ctx context.Context, guard *egress.Guard) error {
 	return a.openLogin(ctx)
 }
 
-// openLogin joins the pages of the login in a browser.
-func (a *App) openLogin(ctx context.Context) error {
-	external := map[string]string{}
-	if a.cfg.ExternalURL != "" {
-		external[policy.DefaultWorkspace] = a.cfg.ExternalURL
-	}
-	site, err := session.NewSite(external)
-	if err != nil {
-		return err
-	}
-	key, err := ownSecret(ctx, a.store, sessionSecretKind)
-	if err != nil {
-		return err
-	}
-	a.identity.sessions, err = session.New(session.Config{
-		Store: browserSessions{a.store}, Provider: a.identity.people, Site: site, Key: key,
-		Idle: time.Duration(a.cfg.Identity.Sessions.Idle), Absolute: time.Duration(a.cfg.Identity.Sessions.Absolute), Log: a.log,
-	})
-	if err != nil {
-		return err
-	}
-	pages, err := oidc.NewPages(oidc.PagesConfig{
-		Providers: a.identity.people, Sessions: a.identity.sessions, Site: site, Key: key, Log: a.log,
-	})
-	if err != nil {
-		return err
-	}
-	a.identity.login = loginSite{pages: pages, known: oidc.NewWellKnown(a.identity.people, "/token")}
-	return nil
-}
-
-// loginSite is all that the edge has of logging in.
-type loginSite struct{ pages, known gateway.Handler }
-
-func (s loginSite) Serve(w http.ResponseWriter, r *http.Request, from authn.Caller) error {
-	if r.URL.Path == oidc.WellKnownPath {
-		return s.known.Serve(w, r, from)
-	}
-	return s.pages.Serve(w, r, from)
-}
-
 func (a *App) openWorkloads(guard *egress.Guard) error {
-	byCA := map[string][]workload.Trust{}
-	for _, c := range a.cfg.Identity.Workloads {
-		byCA[c.CAFile] = append(byCA[c.CAFile], workload.Trust{
-			Name: c.Name, Workspace: workspaceName(c.Workspace), Issuer: c.Issuer, Audience: c.Audience,
+	trusted := make([]workload.Trust, 0, len(a.cfg.Identity.Workloads))
+	for i, c := range a.cfg.Identity.Workloads {
+		client, err := client(guard, c.CAFile, c.PlainHTTP, c.Issuer, c.JWKSURL)
+		if err != nil {
+			return fmt.Errorf("identity.workloads[%d]: %w", i, err)
+		}
+		trusted = append(trusted, workload.Trust{
+			Name: c.Name, Workspace: workspaceName(c.Workspace), Issuer: c.Issuer, Audience: c.Audience, Client: client,
 			JWKSURL: c.JWKSURL, File: c.JWKSFile, PlainHTTP: c.PlainHTTP, Claims: c.Claims, MaxAge: time.Duration(c.MaxAge),
 		})
 	}
-	if len(byCA) == 0 {
+	if len(trusted) == 0 {
 		return nil
 	}
-	if len(byCA) > 1 {
-		return fmt.Errorf("identity.workloads: one ca_file for all of them: %w", policy.ErrInvalid)
-	}
-	for file, trusted := range byCA {
-		client, err := client(guard, file, slices.ContainsFunc(trusted, func(t workload.Trust) bool { return t.PlainHTTP }))
-		if err != nil {
-			return fmt.Errorf("identity.workloads: %w", err)
-		}
-		if a.identity.workloads, err = workload.New(workload.Config{Issuers: trusted, Client: client, Log: a.log}); err != nil {
-			return fmt.Errorf("identity.workloads: %w", err)
-		}
+	var err error
+	if a.identity.workloads, err = workload.New(workload.Config{Issuers: trusted, Log: a.log}); err != nil {
+		return fmt.Errorf("identity.workloads: %w", err)
 	}
 	return nil
 }
 
-// client makes the calls to a provider, which may have a certificate of the
-// operator's own, or none at all.
-func client(guard *egress.Guard, caFile string, plain bool) (*http.Client, error) {
-	cfg := egress.ClientConfig{InsecurePlaintext: plain}
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
+// openDomains makes those whose workloads come with a certificate.
+func (a *App) openDomains() error {
+	if len(a.cfg.Identity.SPIFFE) == 0 {
+		return nil
+	}
+	if a.cfg.TLS.CertFile == "" {
+		return fmt.Errorf("identity.spiffe: certificates of clients need TLS that ends here: set tls.cert_file and tls.key_file: %w", policy.ErrInvalid)
+	}
+	all := make([]spiffe.Domain, 0, len(a.cfg.Identity.SPIFFE))
+	for i, c := range a.cfg.Identity.SPIFFE {
+		d := spiffe.Domain{Trust: spiffe.Trust{Workspace: workspaceName(c.Workspace), Domain: c.TrustDomain}}
+		var err error
+		if d.Authorities, err = certificates(c.CAFile); err != nil {
+			return fmt.Errorf("identity.spiffe[%d]: %w", i, err)
+		}
+		all = append(all, d)
+	}
+	var err error
+	if a.identity.domains, err = spiffe.New(all); err != nil {
+		return fmt.Errorf("identity.spiffe: %w", err)
+	}
+	return nil
+}
+
+// certificates reads those of a PEM file.
+func certificates(file string) ([]*x509.Certificate, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the authorities: %w", err)
+	}
+	var all []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, raw = pem.Decode(raw); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("read the authorities: %w", err)
+			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s has no certificate: %w", caFile, policy.ErrInvalid)
-		}
+		all = append(all, cert)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s has no certificate: %w", file, policy.ErrInvalid)
+	}
+	return all, nil
+}
+
+// client makes the calls to a provider at the addresses that the operator wrote
+// down, which may have a certificate of the operator's own, or none at all.
+func client(guard *egress.Guard, caFile string, plain bool, addresses ...string) (*http.Client, error) {
+	guard, err := naming(guard, addresses...)
+	if err != nil {
+		return nil, err
+	}
+	cfg := egress.ClientConfig{InsecurePlaintext: plain}
+	if caFile == "" {
+		return guard.Client(cfg), nil
+	}
+	own, err := certificates(caFile)
+	if err != nil {
+		return nil, err
+	}
+	cfg.RootCAs = x509.NewCertPool()
+	for _, cert := range own {
+		cfg.RootCAs.AddCert(cert)
 	}
 	return guard.Client(cfg), nil
 }
@@ -304,6 +321,14 @@ func (a *App) browser() gateway.Sessions {
 	return a.identity.sessions
 }
 
+// certified answers whose a client's certificate is; nil when it says nothing.
+func (a *App) certified() gateway.Certificates {
+	if a.identity.domains == nil {
+		return nil
+	}
+	return a.identity.domains
+}
+
 // exchangers know whom tokens of others stand for.
 func (id *identity) exchangers() []token.Exchanger {
 	var all []token.Exchanger
@@ -314,104 +339,4 @@ func (id *identity) exchangers() []token.Exchanger {
 		all = append(all, id.people)
 	}
 	return all
-}
-
-// logins and rates are the limits of the configuration.
-func (a *App) logins() (*limit.Logins, error) {
-	c := a.cfg.Limits.Logins
-	return limit.NewLogins(limit.LoginsConfig{
-		Failures: c.Failures, NameFailures: c.NameFailures, AddressFailures: c.AddressFailures,
-		Window: time.Duration(c.Window), Lock: time.Duration(c.Lock), Loopback: c.Loopback,
-	})
-}
-
-func (a *App) rates() (gateway.Rates, error) {
-	c := a.cfg.Limits.Rates
-	if c.Identity.PerSecond == 0 && c.Project.PerSecond == 0 && c.Address.PerSecond == 0 {
-		return nil, nil //nolint:nilnil // no limit is no part of the edge
-	}
-	rate := func(r RateConfig) limit.Rate {
-		if r.Burst == 0 {
-			r.Burst = 10 * r.PerSecond
-		}
-		return limit.Rate{PerSecond: float64(r.PerSecond), Burst: r.Burst}
-	}
-	return limit.NewRequests(limit.RequestsConfig{
-		Identity: rate(c.Identity), Project: rate(c.Project), Address: rate(c.Address), Loopback: c.Loopback,
-	})
-}
-
-// credentials are what refresh tokens and access tokens rest on.
-type credentials struct {
-	stamp       func(ctx context.Context, p policy.Principal) (string, error)
-	directories func() []directory
-}
-
-func (a *App) credentials() credentials {
-	return credentials{stamp: a.store.Stamp, directories: func() []directory { return a.identity.directories }}
-}
-
-func (c credentials) Stamp(ctx context.Context, p policy.Principal) (string, error) {
-	return c.stamp(ctx, p)
-}
-
-// Renew asks a directory who its people are now. Whom an OpenID provider vouched
-// for comes without groups: those are known while somebody is logged in there.
-func (c credentials) Renew(ctx context.Context, p policy.Principal) (policy.Principal, error) {
-	if p.Kind != policy.KindUser || p.Issuer == policy.LocalIssuer {
-		return p, nil
-	}
-	for _, d := range c.directories() {
-		if d.workspace == p.Workspace && d.Issuer() == p.Issuer {
-			return d.Refresh(ctx, p)
-		}
-	}
-	if strings.HasPrefix(p.Issuer, ldap.IssuerPrefix) {
-		return policy.Principal{}, fmt.Errorf("the directory %s is not configured any more: %w", p.Issuer, policy.ErrUnauthenticated)
-	}
-	p.Groups, p.Claims = nil, nil
-	return p, nil
-}
-
-// runIdentity keeps the providers' keys fresh and ends sessions that are over.
-func (a *App) runIdentity(ctx context.Context) error {
-	id := a.identity
-	errs := make(chan error, 3)
-	n := 0
-	start := func(run func(context.Context) error) {
-		n++
-		go func() { errs <- run(ctx) }()
-	}
-	if id.people != nil {
-		start(id.people.Run)
-	}
-	if id.workloads != nil {
-		start(id.workloads.Run)
-	}
-	if id.sessions != nil {
-		start(a.sweep)
-	}
-	var all []error
-	for range n {
-		all = append(all, ended(ctx, <-errs))
-	}
-	return errors.Join(all...)
-}
-
-// sweepEvery is how often sessions that are over are removed.
-const sweepEvery = 10 * time.Minute
-
-func (a *App) sweep(ctx context.Context) error {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if err := a.identity.sessions.Sweep(ctx); err != nil && ctx.Err() == nil {
-				a.log.Warn("sessions that are over could not be removed", "error", err)
-			}
-		}
-	}
 }

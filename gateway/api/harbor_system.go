@@ -52,7 +52,7 @@ func (a *API) harborLDAPPing(c *call) (plan, error) {
 	p.do = func(ctx context.Context) (any, error) {
 		for _, d := range which {
 			if err := d.Ping(ctx); err != nil {
-				// The cause may tell addresses and accounts: it is for the log.
+				//nolint:nilerr // the cause may tell addresses and accounts, and the answer is about it
 				return HarborLDAPPong{Message: "the directory " + d.Name() + " does not answer as it should"}, nil
 			}
 		}

@@ -55,7 +55,7 @@ func personalToken(t AccessToken) PersonalToken {
 	if t.Limited {
 		out.Scopes = []TokenScope{}
 		for _, g := range t.Limits {
-			out.Scopes = append(out.Scopes, TokenScope{g.Project, g.Repositories, g.Rights})
+			out.Scopes = append(out.Scopes, TokenScope(g))
 		}
 	}
 	return out
@@ -170,7 +170,7 @@ func limitsOf(scopes []TokenScope) ([]RobotGrant, error) {
 				return nil, refuse("a right is one of %v, not %s", known, show(right))
 			}
 		}
-		out = append(out, RobotGrant{Project: s.Project, Repositories: s.Repositories, Rights: s.Rights})
+		out = append(out, RobotGrant(s))
 	}
 	return out, nil
 }

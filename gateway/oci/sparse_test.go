@@ -79,7 +79,7 @@ func TestAManifestThatComesAfterItsIndexIsItsChild(t *testing.T) {
 	}
 	put("p/a", "i1", indexJSON(child), 201)
 	put("p/a", "i1", indexJSON(child), 201)
-	put("p/a", "i2", indexJSON(child, child), 403) // in one index more than may be
+	put("p/a", "i2", indexJSON(child, child), 403)           // in one index more than may be
 	b.blob("p/a", `{"os":"linux","config":{"User":"1000"}}`) // its configuration
 	b.asked = nil
 	put("p/a", "v1", body, 201)
