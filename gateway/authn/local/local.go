@@ -14,8 +14,6 @@ package local
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"runtime"
@@ -206,25 +204,6 @@ func (p *Provider) authenticate(ctx context.Context, workspace, name, password s
 	}
 	p.known.Put(tag, success{hash: stored, revision: revision}, p.now())
 	return who, nil
-}
-
-// Stamp names the principal's present credential: it is another one after a
-// change of the password, and [policy.ErrUnauthenticated] for somebody who is
-// disabled, gone, or of another issuer. Refresh tokens carry it. The stored hash
-// cannot be learned from it.
-func (p *Provider) Stamp(ctx context.Context, who policy.Principal) (string, error) {
-	if who.Issuer != policy.LocalIssuer || who.Kind != policy.KindUser || who.Anonymous() {
-		return "", fmt.Errorf("authn/local: no local user: %w", policy.ErrUnauthenticated)
-	}
-	stored, disabled, err := p.store.PasswordHash(ctx, who.Workspace, who.ID)
-	switch {
-	case errors.Is(err, policy.ErrNotFound), err == nil && disabled:
-		return "", fmt.Errorf("authn/local: gone or disabled: %w", policy.ErrUnauthenticated)
-	case err != nil:
-		return "", fmt.Errorf("authn/local: reading the hash: %w", err)
-	}
-	sum := sha256.Sum256([]byte("bondgate credential stamp\x00" + stored))
-	return base64.RawURLEncoding.EncodeToString(sum[:16]), nil
 }
 
 // compare computes one hash when it is this request's turn. Requests with the

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/bondgate/bondgate/gateway/authn"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -212,27 +214,53 @@ func TestUnknownNamesCostAWrongPasswordsWork(t *testing.T) {
 	}
 }
 
-func TestStamp(t *testing.T) {
+// directory knows carol.
+type directory struct{ asked []string }
+
+func (d *directory) Authenticate(_ context.Context, workspace, name, password string) (policy.Principal, error) {
+	d.asked = append(d.asked, name)
+	switch {
+	case name != "carol":
+		return policy.Principal{}, policy.ErrNotFound
+	case password != "right":
+		return policy.Principal{}, policy.ErrUnauthenticated
+	}
+	return policy.Principal{Workspace: workspace, Issuer: "ldap:corp", ID: name, Kind: policy.KindUser}, nil
+}
+
+// While every turn is taken, whoever needs a hash is told to come back: so it is
+// seen who needs one.
+func TestPeopleOfADirectoryCostNoHashAndWhoeverFailsCostsOne(t *testing.T) {
 	r := newRows()
 	p := r.provider(t, newClock())
-	alice := policy.Principal{Workspace: "default", Issuer: "local", ID: "alice", Kind: policy.KindUser}
-	first, err := p.Stamp(t.Context(), alice)
-	if err != nil || first == "" || strings.Contains(r.hash["default/alice"], first) {
-		t.Fatal(first, err)
+	p.wait = time.Millisecond
+	if err := p.turns.Acquire(t.Context(), int64(runtime.GOMAXPROCS(0))); err != nil {
+		t.Fatal(err)
 	}
-	r.change(func() { r.hash["default/alice"] = cheap("battery staple") })
-	second, err := p.Stamp(t.Context(), alice)
-	if err != nil || first == second {
-		t.Fatalf("the stamp survived a change of the password: %v", err)
-	}
-	for _, who := range []policy.Principal{
-		{}, {Workspace: "default", Issuer: "local", ID: "off", Kind: policy.KindUser}, {Workspace: "default", Issuer: "local", ID: "eve", Kind: policy.KindUser},
-		{Workspace: "other", Issuer: "local", ID: "alice", Kind: policy.KindUser}, {Workspace: "default", Issuer: "https://sso", ID: "alice", Kind: policy.KindUser},
-		{Workspace: "default", Issuer: "local", ID: "alice", Kind: policy.KindRobot},
+	d := &directory{}
+	chain := p.Before(d)
+	for _, c := range []struct {
+		sentence, name, password string
+		err                      error
+		asked                    bool
+	}{
+		{"a person of the directory", "carol", "right", nil, true},
+		{"a wrong password there", "carol", "wrong", policy.ErrLimited, true},
+		{"nobody's name", "nobody", "x", policy.ErrLimited, true},
+		{"an account's name is not asked of others", "alice", "wrong", policy.ErrLimited, false},
 	} {
-		if _, err := p.Stamp(t.Context(), who); !errors.Is(err, policy.ErrUnauthenticated) {
-			t.Fatalf("%+v: %v", who, err)
-		}
+		t.Run(c.sentence, func(t *testing.T) {
+			d.asked = nil
+			if _, err := chain.Authenticate(t.Context(), "default", c.name, c.password); !errors.Is(err, c.err) {
+				t.Fatal(err)
+			}
+			if (len(d.asked) > 0) != c.asked {
+				t.Fatalf("asked of others: %v", d.asked)
+			}
+		})
+	}
+	if p.Before() != authn.Passwords(p) {
+		t.Error("without others there is a chain")
 	}
 }
 
