@@ -50,6 +50,7 @@ func TestEachRowOfATableThatPromisesNamesTestsThatExist(t *testing.T) {
 // Each limit is named where people look for it, with the default that it has.
 func TestTheLimitsThatAreToldAreThoseOfTheConfiguration(t *testing.T) {
 	type property struct {
+		Type       string              `json:"type"`
 		Default    any                 `json:"default"`
 		Properties map[string]property `json:"properties"`
 	}
@@ -67,7 +68,10 @@ func TestTheLimitsThatAreToldAreThoseOfTheConfiguration(t *testing.T) {
 			}
 			switch v := child.Default.(type) {
 			case nil:
-				defaults[prefix+name] = "0"
+				defaults[prefix+name] = map[string]string{"boolean": "false"}[child.Type]
+				if defaults[prefix+name] == "" {
+					defaults[prefix+name] = "0"
+				}
 			case float64:
 				defaults[prefix+name] = strconv.FormatInt(int64(v), 10)
 			default:
