@@ -37,7 +37,7 @@ func (a *App) openLogin(ctx context.Context) error {
 		return err
 	}
 	pages, err := oidc.NewPages(oidc.PagesConfig{
-		Providers: a.identity.people, Sessions: a.identity.sessions, Site: site, Key: key, Log: a.log,
+		Providers: a.identity.people, Sessions: a.identity.sessions, Gate: a.gate, Site: site, Key: key, Log: a.log,
 	})
 	if err != nil {
 		return err

@@ -159,6 +159,19 @@ func TestTheCodeIsBoundToItsBrowserByPKCE(t *testing.T) {
 	}
 }
 
+func TestWhoMayNotLogInIsToldWhyAndHasNoSession(t *testing.T) {
+	w, l := newWorld(t), newLiar(t)
+	w.open(l.config())
+	w.denied = []policy.Reason{{Code: "access.hours", Message: "nobody logs in at night"}}
+	status, _, body := w.login(l, nil)
+	if status != http.StatusForbidden || !strings.Contains(body, "nobody logs in at night") || w.rows.count() != 0 {
+		t.Fatalf("%d %s, %d sessions", status, body, w.rows.count())
+	}
+	if len(w.asked) != 1 || w.asked[0].Action != policy.SessionLogin || w.asked[0].Principal.Issuer != l.config().Issuer || w.asked[0].ID != "req-1" {
+		t.Fatalf("the gate was asked %+v", w.asked)
+	}
+}
+
 func TestAnAnswerGoesToTheProviderThatWasAsked(t *testing.T) {
 	w, l, evil := newWorld(t), newLiar(t), newLiar(t)
 	second := evil.config()

@@ -33,10 +33,16 @@ type Sessions interface {
 	Caller(ctx context.Context, workspace string, r *http.Request) (policy.Principal, error)
 }
 
+// Gate decides whether somebody whom a provider vouches for may log in here.
+type Gate interface {
+	Admit(ctx context.Context, req policy.Request) (policy.Decision, error)
+}
+
 // PagesConfig is what the [Pages] are made of; all of it but Log and Now.
 type PagesConfig struct {
 	Providers *Providers
 	Sessions  Sessions
+	Gate      Gate
 	Site      session.Site
 	// Key seals logins that are under way; the same on every replica.
 	Key []byte
@@ -55,8 +61,8 @@ type Pages struct {
 
 // NewPages checks cfg and makes the pages.
 func NewPages(cfg PagesConfig) (*Pages, error) {
-	if cfg.Providers == nil || cfg.Sessions == nil {
-		return nil, fmt.Errorf("authn/oidc: the pages need providers and sessions: %w", policy.ErrInvalid)
+	if cfg.Providers == nil || cfg.Sessions == nil || cfg.Gate == nil {
+		return nil, fmt.Errorf("authn/oidc: the pages need providers, sessions and a gate: %w", policy.ErrInvalid)
 	}
 	fs, err := newFlows(cfg.Key)
 	if err != nil {
@@ -174,10 +180,28 @@ func (p *Pages) callback(w http.ResponseWriter, r *http.Request, from authn.Call
 	if who, err = p.cfg.Providers.enroll(r.Context(), who, profile); err != nil {
 		return err
 	}
+	if err := p.admitted(r, from, who); err != nil {
+		return err
+	}
 	if err := p.cfg.Sessions.Begin(r.Context(), w, r, who, token); err != nil {
 		return err
 	}
 	redirect(w, f.Return)
+	return nil
+}
+
+// admitted asks the gate whether who may log in.
+func (p *Pages) admitted(r *http.Request, from authn.Caller, who policy.Principal) error {
+	d, err := p.cfg.Gate.Admit(r.Context(), policy.Request{
+		ID: from.RequestID, At: p.cfg.Now(), Principal: who, Action: policy.SessionLogin, Purpose: policy.Use,
+		HTTP: policy.HTTP{Method: r.Method, Path: r.URL.Path, ClientIP: from.ClientIP, UserAgent: r.UserAgent(), Host: r.Host},
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("authn/oidc: asking the gate: %w", err)
+	case !d.Allowed():
+		return errcode.Denied(d, nil)
+	}
 	return nil
 }
 

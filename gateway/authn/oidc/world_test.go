@@ -32,6 +32,9 @@ type world struct {
 
 	mu      sync.Mutex
 	handler http.Handler
+	// denied is what the gate says no to: nothing, unless a test sets it.
+	denied []policy.Reason
+	asked  []policy.Request
 	// later is added to the clock of sessions, and moved to that of providers.
 	later, moved time.Duration
 }
@@ -48,6 +51,17 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(server.Close)
 	w.url = server.URL
 	return w
+}
+
+// Admit is the gate.
+func (w *world) Admit(_ context.Context, req policy.Request) (policy.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = append(w.asked, req)
+	if len(w.denied) > 0 {
+		return policy.Decision{ID: "d1", Visible: true, Deny: w.denied}, nil
+	}
+	return policy.Decision{ID: "d1", Verdict: policy.Allow}, nil
 }
 
 func (w *world) callback(provider string) string { return w.url + "/login/" + provider + "/callback" }
@@ -83,7 +97,7 @@ func (w *world) open(configs ...oidc.Config) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	pages, err := oidc.NewPages(oidc.PagesConfig{Providers: w.ps, Sessions: w.sessions, Key: key, Log: log})
+	pages, err := oidc.NewPages(oidc.PagesConfig{Providers: w.ps, Sessions: w.sessions, Gate: w, Key: key, Log: log})
 	if err != nil {
 		w.t.Fatal(err)
 	}
