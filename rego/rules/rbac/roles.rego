@@ -57,6 +57,7 @@ gives(grant, _, right) if {
 }
 
 gives(grant, name, right) if {
+	is_string(grant.repositories)
 	glob.match(grant.repositories, ["/"], name)
 	rights_in_part[right]
 	right_of(grant, right)

@@ -33,4 +33,7 @@ in_sight(grant) if grant.repositories == null
 
 in_sight(_) if here == input.project.name
 
-in_sight(grant) if glob.match(grant.repositories, ["/"], here)
+in_sight(grant) if {
+	is_string(grant.repositories)
+	glob.match(grant.repositories, ["/"], here)
+}
