@@ -194,10 +194,11 @@ func (a *API) serve(w http.ResponseWriter, c *call, r route) error {
 		return err
 	}
 	p, planErr := r.plan(a, c)
-	if planErr != nil && !errors.Is(planErr, policy.ErrNotFound) && !errors.Is(planErr, policy.ErrConflict) {
+	if planErr != nil && !p.located() && !errors.Is(planErr, policy.ErrNotFound) && !errors.Is(planErr, policy.ErrConflict) {
 		return invalid("", planErr)
 	}
-	// What is not there is told only to those who may ask for it.
+	// What is not there, and how a call does not fit to what is, is told only to
+	// those who may ask for it: the refusal would tell everybody that it is there.
 	if err := a.admit(c, r, p); err != nil {
 		return err
 	}
@@ -244,7 +245,7 @@ func about(r route, p plan) string {
 	if id := cmp.Or(p.id, p.project); id != "" {
 		what += " " + id
 	}
-	if p.project != "" && p.id != "" && p.id != p.project {
+	if p.project != "" && p.id != "" && p.id != p.project && !isNowhere(p.project) {
 		what += " in project " + p.project
 	}
 	return what + ": "

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -54,10 +55,10 @@ func (a *API) readDecision(c *call) (plan, error) {
 	id := c.path("decision")
 	rec, err := a.cfg.Decisions.Show(c.r.Context(), c.workspace(), id)
 	if err != nil {
-		return plan{id: id}, err
+		return plan{project: nowhere(id).Name, id: id}, err
 	}
 	return plan{
-		project: rec.Project, id: id,
+		project: cmp.Or(rec.Project, nowhere(id).Name), id: id,
 		before: map[string]any{
 			"subject": rec.Subject, "issuer": rec.Issuer, "project": rec.Project, "repository": rec.Repository,
 		},

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bondgate/bondgate/gateway/errcode"
@@ -222,8 +223,12 @@ func (a *API) detailOf(c *call) (ProjectDetail, error) {
 // project can be called so, so the answer is the same as for one that the caller may
 // not know of.
 func nowhere(key string) ProjectDetail {
-	return ProjectDetail{Project: policy.Project{Name: "#" + key}}
+	return ProjectDetail{Project: policy.Project{Name: nowherePrefix + key}}
 }
+
+const nowherePrefix = "#"
+
+func isNowhere(project string) bool { return strings.HasPrefix(project, nowherePrefix) }
 
 func (a *API) harborReadProject(c *call) (plan, error) {
 	p, err := a.detailOf(c)
@@ -313,14 +318,14 @@ func (a *API) harborUpdateProject(c *call) (plan, error) {
 		return plan{project: was.Name, id: c.path("project_name_or_id")}, err
 	}
 	if body.Name != "" && body.Name != was.Name {
-		return plan{}, refuse("a project keeps its name")
+		return plan{project: was.Name, id: was.Name}, refuse("a project keeps its name")
 	}
 	now := was
 	if now.Metadata = maps.Clone(was.Metadata); now.Metadata == nil {
 		now.Metadata = map[string]string{}
 	}
 	if err := body.into(&now); err != nil {
-		return plan{}, err
+		return plan{project: was.Name, id: was.Name}, err
 	}
 	return a.changed(c, was, now), nil
 }
@@ -408,7 +413,7 @@ func (a *API) setMetadata(c *call, only string) (plan, error) {
 		now.Metadata = map[string]string{}
 	}
 	if err := (&HarborProjectRequest{Metadata: *body}).into(&now); err != nil {
-		return plan{}, err
+		return plan{project: was.Name, id: was.Name}, err
 	}
 	return a.changed(c, was, now), nil
 }

@@ -414,7 +414,7 @@ func (a *API) harborUpdateRobot(c *call) (plan, error) {
 		return plan{project: was.Project, id: c.path("robot_id")}, err
 	}
 	if body.Level != "" && body.Level != robotLevel(was) || body.Name != "" && a.shortName(body.Name, was.Project) != was.Name {
-		return plan{}, refuse("a robot keeps its name and its level")
+		return plan{project: was.Project, id: was.Name, before: robotDoc(was)}, refuse("a robot keeps its name and its level")
 	}
 	now := was
 	now.Description, now.Disabled, now.Updated = body.Description, body.Disable, c.now
@@ -422,7 +422,7 @@ func (a *API) harborUpdateRobot(c *call) (plan, error) {
 		body.Duration = a.harborRobot(was).Duration
 	}
 	if err := a.fillRobot(&now, robotLevel(was), body); err != nil {
-		return plan{}, err
+		return plan{project: was.Project, id: was.Name, before: robotDoc(was)}, err
 	}
 	return plan{project: was.Project, id: was.Name, before: robotDoc(was), after: robotDoc(now), do: func(ctx context.Context) (any, error) {
 		return done, a.harbor.Robots.UpdateRobot(ctx, c.workspace(), now)

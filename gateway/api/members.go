@@ -37,15 +37,16 @@ func (a *API) setMember(c *call) (plan, error) {
 	if err := checkMember(&m); err != nil {
 		return plan{}, err
 	}
-	if err := a.checkRole(c, &m); err != nil {
-		return plan{}, err
-	}
 	project, err := a.projectOfCall(c)
 	m.Project = project
 	p := plan{project: project, id: memberID(m), after: m}
 	if err != nil {
 		return p, err
 	}
+	if err := a.checkRole(c, &m); err != nil {
+		return p, err
+	}
+	p.after = m
 	was, found, err := a.member(c, m)
 	if err != nil {
 		return p, err

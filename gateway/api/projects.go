@@ -153,7 +153,7 @@ func (a *API) updateProject(c *call) (plan, error) {
 		now.Packs = *body.Packs
 	}
 	if err := checkProject(now); err != nil {
-		return plan{}, err
+		return plan{project: name, id: name}, err
 	}
 	after := projectOf(now)
 	if body.Description != nil {

@@ -21,6 +21,11 @@ type plan struct {
 	do            func(ctx context.Context) (any, error)
 }
 
+// located reports whether the plan is about something that was looked up: an error
+// with such a plan may tell that it is there. A plan that fails before anything was
+// looked up is the zero plan.
+func (p plan) located() bool { return p.project != "" || p.id != "" || p.before != nil }
+
 // route is one row of the table.
 type route struct {
 	// base is what the pattern lies below; Prefix when empty.

@@ -113,22 +113,23 @@ func (a *API) createToken(c *call) (plan, error) {
 	if err != nil {
 		return plan{before: tokenDoc(t)}, err
 	}
+	asked := plan{before: tokenDoc(t)}
 	if t.Name = body.Name; t.Name == "" {
-		return plan{}, refuse("a token has a name")
+		return asked, refuse("a token has a name")
 	}
 	if err := checkText("a token's name", t.Name, maxName); err != nil {
-		return plan{}, err
+		return asked, err
 	}
 	days := body.Days
 	if days == 0 {
 		days = 30
 	}
 	if days < 1 || days > maxTokenDays {
-		return plan{}, refuse("a token lives for 1 to %d days", maxTokenDays)
+		return asked, refuse("a token lives for 1 to %d days", maxTokenDays)
 	}
 	t.Created, t.Expires = c.now, c.now.Add(time.Duration(days)*24*time.Hour)
 	if t.Limits, err = limitsOf(body.Scopes); err != nil {
-		return plan{}, err
+		return asked, err
 	}
 	t.Limited = len(body.Scopes) > 0
 	return plan{id: t.Name, after: tokenDoc(t), do: func(ctx context.Context) (any, error) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -60,9 +61,9 @@ func (a *API) deleteWaiver(c *call) (plan, error) {
 		return plan{id: id}, err
 	}
 	if !found {
-		return plan{id: id}, fmt.Errorf("find waiver: %w", policy.ErrNotFound)
+		return plan{project: nowhere(id).Name, id: id}, fmt.Errorf("find waiver: %w", policy.ErrNotFound)
 	}
-	return plan{project: waiverProject(w), id: id, before: waiverDoc(w), do: func(ctx context.Context) (any, error) {
+	return plan{project: cmp.Or(waiverProject(w), nowhere(id).Name), id: id, before: waiverDoc(w), do: func(ctx context.Context) (any, error) {
 		return nil, a.cfg.Waivers.DeleteWaiver(ctx, c.workspace(), id)
 	}}, nil
 }

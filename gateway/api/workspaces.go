@@ -125,7 +125,7 @@ func (a *API) updateWorkspace(c *call) (plan, error) {
 		now.Hosts = *body.Hosts
 	}
 	if err := now.check(); err != nil {
-		return plan{}, err
+		return plan{id: was.Name}, err
 	}
 	return plan{id: was.Name, before: was, after: now, do: func(ctx context.Context) (any, error) {
 		return now, inUse(a.harbor.Workspaces.UpdateWorkspace(ctx, now), "a host is another workspace's")
@@ -138,7 +138,7 @@ func (a *API) deleteWorkspace(c *call) (plan, error) {
 		return plan{id: c.path("workspace")}, err
 	}
 	if was.Name == policy.DefaultWorkspace {
-		return plan{}, refuse("the workspace %s is there always", was.Name)
+		return plan{id: was.Name}, refuse("the workspace %s is there always", was.Name)
 	}
 	return plan{id: was.Name, before: was, do: func(ctx context.Context) (any, error) {
 		return nil, inUse(a.harbor.Workspaces.DeleteWorkspace(ctx, was.Name), "the workspace "+was.Name+" has projects; delete them first")

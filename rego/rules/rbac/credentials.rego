@@ -88,7 +88,7 @@ may_manage if {
 # title: A workspace is managed from another one
 # description: >-
 #   Workspaces are tenants of one installation: only the administrator of the
-#   default workspace makes and changes them.
+#   default workspace makes and changes them, and reads those of others.
 # custom:
 #   code: rbac.workspace
 #   severity: high
@@ -96,8 +96,17 @@ may_manage if {
 #   waivable: false
 deny contains {"code": "rbac.workspace", "term": input.admin.verb, "msg": msg} if {
 	input.action == "admin.api"
-	input.admin.resource in {"workspace", "index", "status"}
-	input.admin.verb != "read"
+	of_the_installation
 	input.workspace != "default"
 	msg := sprintf("%s may not manage the installation from the workspace %s", [who, input.workspace])
+}
+
+of_the_installation if {
+	input.admin.resource in {"workspace", "index", "status"}
+	input.admin.verb != "read"
+}
+
+of_the_installation if {
+	input.admin.resource == "workspace"
+	input.admin.id != input.workspace
 }

@@ -54,6 +54,13 @@ test_a_workspace_is_managed_from_the_default_one if {
 	not allowed with input as call(["projectAdmin"], "workspace", "create", {})
 }
 
+test_an_administrator_of_a_workspace_reads_that_one_alone if {
+	asked := object.union(call(["admin"], "workspace", "read", {"id": "acme"}), {"workspace": "acme"})
+	allowed with input as asked
+	not allowed with input as object.union(asked, {"workspace": "umbrella"})
+	allowed with input as object.union(asked, {"workspace": "default"})
+}
+
 test_everybody_may_ask_which_projects_there_are if {
 	allowed with input as call([], "project", "list", {})
 	not allowed with input as object.union(call([], "project", "list", {}), {"subject": fixtures.nobody})
