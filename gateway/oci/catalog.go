@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/bondgate/bondgate/gateway/ociroute"
 	"github.com/bondgate/bondgate/policy"
@@ -13,13 +14,12 @@ import (
 const (
 	// catalogBatch is how many names are read at a time.
 	catalogBatch = 500
-	// catalogProjects is about how many projects one request asks. What is behind
+	// catalogQuestions is about how many questions one request asks. What is behind
 	// them is on the next page.
-	catalogProjects = 2000
+	catalogQuestions = 2000
 )
 
-// listCatalog serves the names of the repositories that the caller may see. Every
-// project is asked about once per request.
+// listCatalog serves the names of the repositories that the caller may see.
 func (p *Protocol) listCatalog(ctx context.Context, c *call) error {
 	if err := c.carries(policy.CatalogList); err != nil {
 		return err
@@ -31,7 +31,7 @@ func (p *Protocol) listCatalog(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	walk := catalogWalk{p: p, c: c, after: want.after, seen: map[string]bool{}}
+	walk := catalogWalk{p: p, c: c, after: want.after, seen: map[string]sight{}}
 	names := []string{}
 	if want.size > 0 {
 		if names, err = walk.collect(ctx, want.size+1); err != nil {
@@ -60,8 +60,8 @@ type catalogWalk struct {
 	p     *Protocol
 	c     *call
 	after string
-	// seen are the projects that were asked about, and the answers.
-	seen map[string]bool
+	// seen are the names that were asked about, and the answers.
+	seen map[string]sight
 	// more says that the walk ended before the names did.
 	more bool
 }
@@ -78,7 +78,7 @@ func (w *catalogWalk) collect(ctx context.Context, limit int) ([]string, error) 
 		}
 		skipped := false
 		for _, name := range batch {
-			if len(w.seen) >= catalogProjects {
+			if len(w.seen) >= catalogQuestions {
 				w.more = true
 				return out, nil
 			}
@@ -93,9 +93,10 @@ func (w *catalogWalk) collect(ctx context.Context, limit int) ([]string, error) 
 				}
 				continue
 			}
-			// What else is in a project that may not be seen is not read at all:
-			// '~' sorts behind every character of a name.
-			if project := (policy.Repository{Name: name}).Project(); project != name {
+			// What is in a project that may not be seen is not read at all: '~' sorts
+			// behind every character of a name.
+			project := (policy.Repository{Name: name}).Project()
+			if !w.seen[project].there && project != name {
 				w.after, skipped = project+"/~", true
 				break
 			}
@@ -106,20 +107,42 @@ func (w *catalogWalk) collect(ctx context.Context, limit int) ([]string, error) 
 	}
 }
 
-// visible asks whether the caller may list what is in the repository's project.
+// sight is how much of a name the caller may see.
+type sight struct {
+	// there is whether they may know of it, or of anything below it.
+	there bool
+	// listed is whether they may list it.
+	listed bool
+}
+
+// visible asks whether the caller may list a repository. Most have a project or have
+// it not, and two questions answer for all of its names: whether anything of it may
+// be seen, and whether everything as deep in it may, by a name that no pattern but
+// one of stars matches. Who has a part of it is asked about name by name.
 func (w *catalogWalk) visible(ctx context.Context, name string) (bool, error) {
-	repo := policy.Repository{Workspace: w.c.repo.Workspace, Name: name}
-	project := repo.Project()
-	if visible, ok := w.seen[project]; ok {
-		return visible, nil
+	project, rest, _ := strings.Cut(name, "/")
+	whole, err := w.ask(ctx, project)
+	if err != nil || !whole.there || rest == "" {
+		return whole.listed, err
+	}
+	deep, err := w.ask(ctx, project+strings.Repeat("/~", strings.Count(name, "/")))
+	if err != nil || deep.listed {
+		return deep.listed, err
+	}
+	own, err := w.ask(ctx, name)
+	return own.listed, err
+}
+
+func (w *catalogWalk) ask(ctx context.Context, name string) (sight, error) {
+	if known, ok := w.seen[name]; ok {
+		return known, nil
 	}
 	req := w.c.request(policy.CatalogList)
-	req.Repository, req.Purpose = repo, policy.Inspect
+	req.Repository, req.Purpose = policy.Repository{Workspace: w.c.repo.Workspace, Name: name}, policy.Inspect
 	d, err := w.p.gate.Admit(ctx, req)
 	if err != nil {
-		return false, err
+		return sight{}, err
 	}
-	visible := d.Allowed() && d.Visible
-	w.seen[project] = visible
-	return visible, nil
+	w.seen[name] = sight{there: d.Visible, listed: d.Allowed() && d.Visible}
+	return w.seen[name], nil
 }

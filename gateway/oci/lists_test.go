@@ -87,11 +87,50 @@ func TestCatalogShowsWhatTheCallerMaySee(t *testing.T) {
 	}
 	b.asked = nil
 	b.want(b.do(alice, "GET", "/v2/_catalog?n=100", nothing()), 200)
-	if len(b.asked) != 1+5 {
-		t.Fatalf("every project is asked about once: %d", len(b.asked))
+	if len(b.asked) != 1+5+4 {
+		t.Fatalf("every project is asked about once, and once more if it may be seen: %d", len(b.asked))
 	}
 	if got := decoded[catalog](t, b.want(b.do(alice, "GET", "/v2/_catalog?n=0", nothing()), 200)); got.Repositories == nil || len(got.Repositories) > 0 {
 		t.Fatal(got)
+	}
+}
+
+// Names tell: who has a part of a project sees that part, whichever name comes first.
+func TestCatalogShowsAPartOfAProject(t *testing.T) {
+	b := newBench(t, Limits{Page: 2})
+	for _, name := range []string{"p", "p/a", "p/a/b", "p/b", "p/c", "p/c/a", "q/a"} {
+		b.repos[name] = true
+	}
+	for sentence, c := range map[string]struct {
+		may  func(name string) bool
+		want string
+	}{
+		"the first one":         {func(n string) bool { return n == "p/a" }, "p/a"},
+		"not the first":         {func(n string) bool { return n == "p/c" }, "p/c"},
+		"all at one depth":      {func(n string) bool { return strings.HasPrefix(n, "p/") && strings.Count(n, "/") == 1 }, "p/a p/b p/c"},
+		"all and what is below": {func(n string) bool { return strings.HasPrefix(n, "p/") }, "p/a p/a/b p/b p/c p/c/a"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			b.judge = func(r policy.Request) policy.Decision {
+				switch n := r.Repository.Name; {
+				case n == "" || c.may(n):
+					return yes
+				case n == "p": // a part of a project shows that there is the project
+					return no
+				default:
+					return hidden
+				}
+			}
+			var all []string
+			for path := "/v2/_catalog"; path != ""; {
+				got := b.want(b.do(alice, "GET", path, nothing()), 200)
+				all = append(all, decoded[catalog](t, got).Repositories...)
+				path = next(got)
+			}
+			if got := strings.Join(all, " "); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
 	}
 }
 
