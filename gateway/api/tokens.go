@@ -30,10 +30,10 @@ type PersonalToken struct {
 	Name  string `json:"name"`
 	Owner string `json:"owner"`
 	// Scopes is null for a token that reaches as far as its owner.
-	Scopes   []TokenScope `json:"scopes"`
+	Scopes   []TokenScope `json:"scopes" jsonschema:"nullable"`
 	Created  time.Time    `json:"created"`
-	Expires  *time.Time   `json:"expires"`
-	LastUsed *time.Time   `json:"last_used"`
+	Expires  *time.Time   `json:"expires" jsonschema:"nullable"`
+	LastUsed *time.Time   `json:"last_used" jsonschema:"nullable"`
 }
 
 // NewPersonalToken is a token to be made. Without scopes it reaches as far as its
