@@ -33,6 +33,9 @@ func (r *operator) authTest() *cobra.Command {
 				{"entry", p.DN}, {"id", p.ID}, {"e-mail", orDash(p.Email)}, {"real name", orDash(p.RealName)},
 				{"closed", orDash(p.Disabled)}, {"groups", orDash(strings.Join(p.Groups, "; "))},
 			}
+			if !p.Known {
+				rows = append(rows, []string{"role", "none before the first login"})
+			}
 			for _, in := range p.Roles {
 				rows = append(rows, []string{"role", in.Project + ": " + strings.Join(in.Roles, ", ")})
 			}

@@ -22,8 +22,10 @@ type DirectoryPerson struct {
 	Disabled string   `json:"disabled,omitempty"`
 	Groups   []string `json:"groups"`
 	// Issuer vouches for the person here.
-	Issuer string           `json:"issuer"`
-	Roles  []RolesInProject `json:"roles"`
+	Issuer string `json:"issuer"`
+	// Known is whether the person has logged in here; nobody has a role before.
+	Known bool             `json:"known"`
+	Roles []RolesInProject `json:"roles"`
 }
 
 // RolesInProject are somebody's roles in a project, or in a part of it.
@@ -50,6 +52,11 @@ func (a *API) lookUp(c *call) (plan, error) {
 		case err != nil:
 			return nil, err
 		}
+		people, err := a.harbor.People.People(ctx, c.workspace())
+		if err != nil {
+			return nil, err
+		}
+		who.Known = slices.ContainsFunc(people, func(p Person) bool { return p.Issuer == who.Issuer && p.Subject == who.ID })
 		who.Roles, err = a.rolesOf(ctx, policy.Principal{
 			Workspace: c.workspace(), Issuer: who.Issuer, ID: who.ID, Name: who.Login, Kind: policy.KindUser, Groups: who.Groups,
 		}, c)
