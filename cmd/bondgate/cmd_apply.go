@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -238,13 +237,6 @@ func (r *operator) applyMember(cmd *cobra.Command, project string, m *memberEntr
 	if err != nil {
 		return err
 	}
-	q := url.Values{}
-	if m.Issuer != "" {
-		q.Set("issuer", m.Issuer)
-	}
-	if m.Repositories != "" {
-		q.Set("repositories", m.Repositories)
-	}
-	path := projectPath(project) + "/members/" + kind + "/" + url.PathEscape(name) + "?" + q.Encode()
+	path := memberPath(project, kind, name, m.Issuer, m.Repositories)
 	return r.call(cmd.Context(), http.MethodPut, path, api.NewMember{Role: m.Role, Claims: m.Claims}, nil)
 }

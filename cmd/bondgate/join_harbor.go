@@ -73,6 +73,10 @@ func (h harborStore) SetPersonAdmin(ctx context.Context, workspace string, id in
 	return h.store.SetPersonAdmin(ctx, workspace, id, admin)
 }
 
+func (h harborStore) SetPersonDisabled(ctx context.Context, workspace string, id int64, disabled bool) error {
+	return h.store.SetPersonDisabled(ctx, workspace, id, disabled)
+}
+
 func (h harborStore) DeletePerson(ctx context.Context, workspace string, id int64) error {
 	return h.store.DeletePerson(ctx, workspace, id)
 }

@@ -38,6 +38,7 @@ type People interface {
 type PeopleChanges interface {
 	UpdatePerson(ctx context.Context, workspace string, p Person) error
 	SetPersonAdmin(ctx context.Context, workspace string, id int64, admin bool) error
+	SetPersonDisabled(ctx context.Context, workspace string, id int64, disabled bool) error
 	DeletePerson(ctx context.Context, workspace string, id int64) error
 }
 

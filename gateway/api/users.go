@@ -70,21 +70,39 @@ func (a *API) setDisabled(c *call) (plan, error) {
 	body, _ := c.body.(*UserState)
 	name := c.path("user")
 	u, err := a.cfg.Accounts.User(c.r.Context(), c.workspace(), name)
+	if errors.Is(err, policy.ErrNotFound) && a.harbor.People != nil {
+		return a.setPersonDisabled(c, name, body.Disabled)
+	}
 	if err != nil {
 		return plan{id: name}, err
 	}
 	after := u
 	after.Disabled = body.Disabled
 	return plan{id: name, before: userDoc(u), after: userDoc(after), do: func(ctx context.Context) (any, error) {
-		err := a.cfg.Credentials.SetUserDisabled(ctx, c.workspace(), name, body.Disabled)
-		if errors.Is(err, policy.ErrConflict) {
-			return nil, errcode.New(errcode.Conflict, "the last enabled administrator cannot be disabled").Because(err)
-		}
-		if err != nil {
-			return nil, err
-		}
-		return after, nil
+		return after, lastEnabled(a.cfg.Credentials.SetUserDisabled(ctx, c.workspace(), name, body.Disabled))
 	}}, nil
+}
+
+// setPersonDisabled is for those whom somebody else vouches for: they are locked out
+// here whatever is said there.
+func (a *API) setPersonDisabled(c *call, name string, disabled bool) (plan, error) {
+	was, err := a.harbor.People.PersonByName(c.r.Context(), c.workspace(), name)
+	if err != nil {
+		return plan{id: name}, err
+	}
+	now := was
+	now.Disabled = disabled
+	return plan{id: name, before: personDoc(was), after: personDoc(now), do: func(ctx context.Context) (any, error) {
+		shown := User{Name: now.Name, Email: now.Email, RealName: now.RealName, Admin: now.SystemAdmin, Disabled: disabled, Created: now.Created}
+		return shown, lastEnabled(a.harbor.Changes.SetPersonDisabled(ctx, c.workspace(), was.ID, disabled))
+	}}, nil
+}
+
+func lastEnabled(err error) error {
+	if errors.Is(err, policy.ErrConflict) {
+		return errcode.New(errcode.Conflict, "the last enabled administrator cannot be disabled").Because(err)
+	}
+	return err
 }
 
 // userDoc is an account as rules and records see it: who and with what powers.

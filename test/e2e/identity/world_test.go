@@ -177,3 +177,15 @@ func digestIn(t testing.TB, said string) string {
 	}
 	return all[len(all)-1]
 }
+
+// userID is the number of the one person that a list of Harbor's has.
+func userID(t testing.TB, r harness.Response) int64 {
+	t.Helper()
+	var all []struct {
+		ID int64 `json:"user_id"`
+	}
+	if err := json.Unmarshal(r.Body, &all); err != nil || len(all) != 1 {
+		t.Fatalf("one person is wanted: %d %s", r.Status, r.Body)
+	}
+	return all[0].ID
+}
