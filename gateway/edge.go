@@ -175,7 +175,7 @@ func (v *visit) id() string { return v.ids[0] }
 // from is who a request comes from before its header is read: nobody, or whoever
 // the connection's certificate names.
 func (v *visit) from() authn.Caller {
-	c := authn.Caller{Principal: v.certificate, RequestID: v.id(), ClientIP: v.address}
+	c := authn.Caller{Principal: v.certificate, RequestID: v.id(), ClientIP: v.address, PeerSPIFFE: v.certificate.ID}
 	c.Principal.Workspace = v.workspace
 	return c
 }

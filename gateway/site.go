@@ -149,6 +149,7 @@ func (e *Edge) admitted(r *http.Request, v *visit, resource string) error {
 		ID: v.id(), At: v.start, Principal: c.Principal, Action: policy.AdminAPI, Purpose: policy.Use,
 		HTTP: policy.HTTP{
 			Method: r.Method, Path: r.URL.Path, ClientIP: v.address, UserAgent: r.UserAgent(), Host: r.Host,
+			PeerSPIFFE: c.PeerSPIFFE,
 		},
 		Admin: &policy.AdminCall{Resource: resource, Verb: "read"},
 	})

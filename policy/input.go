@@ -100,8 +100,15 @@ func timeDoc(at time.Time) map[string]any {
 func requestDoc(h HTTP) map[string]any {
 	return map[string]any{
 		"method": h.Method, "path": h.Path, "client_ip": h.ClientIP,
-		"user_agent": h.UserAgent, "tls": nil, "host": h.Host,
+		"user_agent": h.UserAgent, "tls": tlsDoc(h), "host": h.Host,
 	}
+}
+
+func tlsDoc(h HTTP) any {
+	if h.PeerSPIFFE == "" {
+		return nil
+	}
+	return map[string]any{"peer_spiffe": h.PeerSPIFFE}
 }
 
 func subjectDoc(p Principal, s Subject) map[string]any {

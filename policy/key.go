@@ -32,9 +32,10 @@ const (
 	fieldUploadSession
 	fieldUploadSize
 	fieldUploadDigest
+	fieldPeerSPIFFE
 )
 
-const allFields = field(1<<11 - 1)
+const allFields = field(1<<12 - 1)
 
 // fieldPaths says where in the input each optional field stands.
 var fieldPaths = map[field]string{
@@ -49,6 +50,7 @@ var fieldPaths = map[field]string{
 	fieldUploadSession: "upload.session",
 	fieldUploadSize:    "upload.declared_size",
 	fieldUploadDigest:  "upload.digest",
+	fieldPeerSPIFFE:    "request.tls",
 }
 
 // readable finds which optional fields a bundle that reads the given paths can
@@ -138,7 +140,7 @@ func appendHTTP(b []byte, h *HTTP, read field) []byte {
 		v string
 	}{
 		{fieldMethod, h.Method}, {fieldPath, h.Path}, {fieldClientIP, h.ClientIP},
-		{fieldUserAgent, h.UserAgent}, {fieldHost, h.Host},
+		{fieldUserAgent, h.UserAgent}, {fieldHost, h.Host}, {fieldPeerSPIFFE, h.PeerSPIFFE},
 	} {
 		if read&part.f != 0 {
 			b = appendString(b, part.v)

@@ -31,9 +31,12 @@ type Request struct {
 }
 
 // HTTP is what the transport said. A rule that reads these fields decides on
-// what a client may choose freely (all but ClientIP), and docs say so.
+// what a client may choose freely (all but ClientIP and PeerSPIFFE), and docs say so.
 type HTTP struct {
 	Method, Path, ClientIP, UserAgent, Host string
+	// PeerSPIFFE is the SPIFFE id of the connection's verified certificate; empty for
+	// a client without one.
+	PeerSPIFFE string
 }
 
 // Reference is how the client named a manifest.

@@ -124,7 +124,7 @@ func randomRequest(rnd *rand.Rand, pool []*policy.Artifact) policy.Request {
 		Action:     pick(rnd, policy.ManifestPull, policy.BlobPull, policy.BlobPush, policy.TagsList, policy.TokenIssue, policy.BlobMount, policy.ReferrersList),
 		Purpose:    pick(rnd, policy.Use, policy.Inspect, ""),
 		Repository: policy.Repository{Workspace: policy.DefaultWorkspace, Name: pick(rnd, "a/b", "a/bc", "nowhere/x", "")},
-		HTTP:       policy.HTTP{Method: pick(rnd, "GET", "HEAD"), ClientIP: pick(rnd, "10.0.0.1", "10.0.0.2"), UserAgent: pick(rnd, "docker", "crane"), Host: "reg"},
+		HTTP:       policy.HTTP{Method: pick(rnd, "GET", "HEAD"), ClientIP: pick(rnd, "10.0.0.1", "10.0.0.2"), UserAgent: pick(rnd, "docker", "crane"), Host: "reg", PeerSPIFFE: pick(rnd, "", "spiffe://acme/a", "spiffe://acme/b")},
 		Artifact:   pick(rnd, pool...),
 	}
 	if rnd.IntN(3) == 0 {

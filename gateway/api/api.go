@@ -219,7 +219,7 @@ func (a *API) admit(c *call, r route, p plan) error {
 		Action: r.action, Purpose: policy.Use,
 		HTTP: policy.HTTP{
 			Method: c.r.Method, Path: c.r.URL.Path, ClientIP: c.caller.ClientIP,
-			UserAgent: c.r.UserAgent(), Host: c.r.Host,
+			UserAgent: c.r.UserAgent(), Host: c.r.Host, PeerSPIFFE: c.caller.PeerSPIFFE,
 		},
 		Repository: policy.Repository{Workspace: c.workspace(), Name: p.project},
 		Admin: &policy.AdminCall{

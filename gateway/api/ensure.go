@@ -88,7 +88,7 @@ func (m *Maker) make(ctx context.Context, c authn.Caller, workspace, name string
 	p := policy.Project{Workspace: workspace, Name: name, Owner: c.Principal.ID}
 	d, err := m.cfg.Gate.Admit(ctx, policy.Request{
 		ID: c.RequestID, Principal: c.Principal, Action: policy.AdminAPI, Purpose: policy.Use,
-		HTTP:       policy.HTTP{ClientIP: c.ClientIP},
+		HTTP:       policy.HTTP{ClientIP: c.ClientIP, PeerSPIFFE: c.PeerSPIFFE},
 		Repository: policy.Repository{Workspace: p.Workspace, Name: p.Name},
 		Admin: &policy.AdminCall{
 			Resource: "project", Verb: "create", ID: p.Name, After: projectOf(p), Auto: m.cfg.Auto,

@@ -74,6 +74,16 @@ func membershipDoc(m Membership) map[string]any {
 	}
 }
 
+// memberDoc is a member who is there: with what the role gives, where somebody made
+// it. A rule judges by that who may take it away.
+func (a *API) memberDoc(c *call, m Membership) (map[string]any, error) {
+	doc := membershipDoc(m)
+	as := Member{Role: m.Role}
+	err := a.checkRole(c, &as)
+	doc["rights"] = orEmpty(as.Rights)
+	return doc, err
+}
+
 // memberEntities shows members with the names and numbers that people know.
 func (a *API) memberEntities(ctx context.Context, workspace string, p ProjectDetail, all []Membership) ([]HarborMember, error) {
 	people, err := a.harbor.People.People(ctx, workspace)
@@ -251,7 +261,11 @@ func (a *API) harborUpdateMember(c *call) (plan, error) {
 	}
 	now := was
 	now.Role = role
-	return plan{project: p.Name, id: c.path("mid"), before: membershipDoc(was), after: membershipDoc(now), do: func(ctx context.Context) (any, error) {
+	before, err := a.memberDoc(c, was)
+	if err != nil {
+		return plan{project: p.Name, id: c.path("mid")}, err
+	}
+	return plan{project: p.Name, id: c.path("mid"), before: before, after: membershipDoc(now), do: func(ctx context.Context) (any, error) {
 		_, err := a.harbor.Members.PutMembership(ctx, c.workspace(), now)
 		return done, err
 	}}, nil
@@ -262,7 +276,11 @@ func (a *API) harborRemoveMember(c *call) (plan, error) {
 	if err != nil {
 		return plan{project: p.Name, id: c.path("mid")}, err
 	}
-	return plan{project: p.Name, id: c.path("mid"), before: membershipDoc(was), do: func(ctx context.Context) (any, error) {
+	before, err := a.memberDoc(c, was)
+	if err != nil {
+		return plan{project: p.Name, id: c.path("mid")}, err
+	}
+	return plan{project: p.Name, id: c.path("mid"), before: before, do: func(ctx context.Context) (any, error) {
 		return done, a.harbor.Members.DeleteMembership(ctx, c.workspace(), p.Name, was.ID)
 	}}, nil
 }

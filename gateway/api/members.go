@@ -52,6 +52,9 @@ func (a *API) setMember(c *call) (plan, error) {
 		return p, err
 	}
 	if found {
+		if err := a.checkRole(c, &was); err != nil {
+			return p, err
+		}
 		p.before = was
 	}
 	if m.Kind == memberUser && m.Issuer == policy.LocalIssuer {
@@ -83,6 +86,9 @@ func (a *API) removeMember(c *call) (plan, error) {
 	}
 	if !found {
 		return p, fmt.Errorf("find member %s: %w", m.Name, policy.ErrNotFound)
+	}
+	if err := a.checkRole(c, &was); err != nil {
+		return p, err
 	}
 	p.before = was
 	p.do = func(ctx context.Context) (any, error) {

@@ -99,7 +99,7 @@ func (a *Authenticator) Caller(ctx context.Context, from Caller, header http.Hea
 		if err != nil {
 			return Caller{}, err
 		}
-		c.RequestID, c.ClientIP = from.RequestID, from.ClientIP
+		c.RequestID, c.ClientIP, c.PeerSPIFFE = from.RequestID, from.ClientIP, from.PeerSPIFFE
 		return c, nil
 	case "basic":
 		name, password, err := ParseBasic(rest)

@@ -27,6 +27,9 @@ type Caller struct {
 	RequestID string
 	// ClientIP is the peer's address, or what a configured proxy said it is.
 	ClientIP string
+	// PeerSPIFFE is the SPIFFE id of the connection's certificate, whoever the header
+	// names; empty for a client without one.
+	PeerSPIFFE string
 }
 
 // Carries reports whether the caller's credential reaches as far as action

@@ -49,7 +49,7 @@ func (c *call) request(action policy.Action) policy.Request {
 		ID: c.caller.RequestID, Principal: c.caller.Principal, Action: action, Purpose: policy.Use, Repository: c.repo,
 		HTTP: policy.HTTP{
 			Method: c.r.Method, Path: c.r.URL.Path, ClientIP: c.caller.ClientIP,
-			UserAgent: c.r.UserAgent(), Host: c.r.Host,
+			UserAgent: c.r.UserAgent(), Host: c.r.Host, PeerSPIFFE: c.caller.PeerSPIFFE,
 		},
 	}
 }

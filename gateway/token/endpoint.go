@@ -217,6 +217,7 @@ func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, from authn.Cal
 		ID: from.RequestID, At: e.service.cfg.Now(), Principal: a.principal, Action: policy.TokenIssue, Purpose: policy.Token,
 		HTTP: policy.HTTP{
 			Method: r.Method, Path: r.URL.Path, ClientIP: from.ClientIP, UserAgent: r.UserAgent(), Host: r.Host,
+			PeerSPIFFE: from.PeerSPIFFE,
 		},
 		Token: &policy.TokenRequest{
 			Service: e.service.Name(), Requested: a.scopes, TTL: e.service.cfg.TTL, Offline: a.offline, Auto: e.auto,

@@ -51,6 +51,7 @@ var readers = []string{
 	`deny contains {"code": "r.waiver", "msg": "waived here"} if count(input.waivers) > 0`,
 	`deny contains {"code": "r.result", "msg": "many"} if input.result.count > 0`,
 	`deny contains {"code": "r.current", "msg": "moves"} if input.reference.current_digest != null`,
+	`deny contains {"code": "r.tls", "msg": input.request.tls.peer_spiffe} if endswith(input.request.tls.peer_spiffe, "/a")`,
 	`deny contains {"code": "r.walk", "msg": sprintf("%v", [value])} if {
 	some [path, value] in walk(input.request)
 	path == ["path"]
@@ -245,7 +246,7 @@ func (w *soundWorld) request() policy.Request {
 		Purpose:    oneOf(rnd, policy.Use, policy.Use, policy.Inspect),
 		Repository: policy.Repository{Workspace: policy.DefaultWorkspace, Name: oneOf(rnd, "red/a", "red/b", "gone/a")},
 		HTTP: policy.HTTP{Method: oneOf(rnd, "GET", "HEAD"), Path: oneOf(rnd, "/v2/x", "/v2/odd"), ClientIP: oneOf(rnd, "10.0.0.1", "10.0.0.2"),
-			UserAgent: oneOf(rnd, "docker", "crane"), Host: "reg"},
+			UserAgent: oneOf(rnd, "docker", "crane"), Host: "reg", PeerSPIFFE: oneOf(rnd, "", "spiffe://acme/a", "spiffe://acme/b")},
 	}
 	if rnd.IntN(6) == 0 {
 		r.Principal.Claims = map[string]any{"amr": oneOf(rnd, "mfa", "pwd")}

@@ -194,7 +194,7 @@ func (p *Pages) callback(w http.ResponseWriter, r *http.Request, from authn.Call
 func (p *Pages) admitted(r *http.Request, from authn.Caller, who policy.Principal) error {
 	d, err := p.cfg.Gate.Admit(r.Context(), policy.Request{
 		ID: from.RequestID, At: p.cfg.Now(), Principal: who, Action: policy.SessionLogin, Purpose: policy.Use,
-		HTTP: policy.HTTP{Method: r.Method, Path: r.URL.Path, ClientIP: from.ClientIP, UserAgent: r.UserAgent(), Host: r.Host},
+		HTTP: policy.HTTP{Method: r.Method, Path: r.URL.Path, ClientIP: from.ClientIP, UserAgent: r.UserAgent(), Host: r.Host, PeerSPIFFE: from.PeerSPIFFE},
 	})
 	switch {
 	case err != nil:
