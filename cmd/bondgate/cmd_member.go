@@ -97,7 +97,7 @@ func (r *operator) memberRemove() *cobra.Command {
 			if err := r.call(cmd.Context(), http.MethodDelete, who.path(args[0], args[1]), nil, nil); err != nil {
 				return err
 			}
-			return say(cmd, "removed %s from %s", clean(args[1]), clean(args[0]))
+			return r.done(cmd, named{args[1], args[0]}, "removed %s from %s", clean(args[1]), clean(args[0]))
 		},
 	}
 	who.add(cmd)

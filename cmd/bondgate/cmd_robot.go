@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bondgate/bondgate/gateway/api"
+	"github.com/bondgate/bondgate/storage/metadata"
 )
 
 func newRobot(d deps) *cobra.Command {
@@ -48,7 +49,7 @@ func (r *operator) robotCreate() *cobra.Command {
 	var days int64
 	cmd := &cobra.Command{
 		Use: "create [NAME]", Short: "Make a robot; its secret is printed once",
-		Long: "Make a robot of a project (--project), or one of the system for several (--for NAME, or --for '*' for all).\n" +
+		Long: "Make a robot of a project (--project), or one of the system for several (--for NAME) or, with neither, for all.\n" +
 			"Its secret is printed once. It has no permission that its maker has not.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,10 +57,10 @@ func (r *operator) robotCreate() *cobra.Command {
 				name = args[0]
 			}
 			body := api.HarborRobotRequest{Name: name, Description: description, Level: "project", Duration: days}
-			if project == "" {
-				body.Level = "system"
-			} else {
+			if project != "" {
 				projects = []string{project}
+			} else if body.Level = "system"; len(projects) == 0 {
+				projects = []string{metadata.AnyProject}
 			}
 			for _, p := range projects {
 				permission, err := robotPermission(p, words)
@@ -81,12 +82,11 @@ func (r *operator) robotCreate() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&name, "name", "", "its name, in place of the argument")
 	f.StringVar(&project, "project", "", "the project that it is of")
-	f.StringSliceVar(&projects, "for", nil, "the projects that a robot of the system reaches")
+	f.StringSliceVar(&projects, "for", nil, "the projects that a robot of the system reaches; all when neither is given")
 	f.StringSliceVar(&words, "permissions", []string{"read"}, "read, write, pull, push, list, delete")
 	f.StringVar(&description, "description", "", "what it is for")
 	f.Int64Var(&days, "days", 30, "how long it lives; -1 for ever")
 	cmd.MarkFlagsMutuallyExclusive("project", "for")
-	cmd.MarkFlagsOneRequired("project", "for")
 	return cmd
 }
 
@@ -203,7 +203,8 @@ func (r *operator) robotState(use, short string, disabled bool) *cobra.Command {
 			if err := r.call(cmd.Context(), http.MethodPut, robotPath(x), body, nil); err != nil {
 				return err
 			}
-			return say(cmd, "%sd %s", use, clean(x.Name))
+			x.Disable = disabled
+			return r.done(cmd, x, "%sd %s", use, clean(x.Name))
 		},
 	}
 	cmd.Flags().StringVar(&project, "project", "", "the project that it is of")
@@ -222,7 +223,7 @@ func (r *operator) robotDelete() *cobra.Command {
 			if err := r.call(cmd.Context(), http.MethodDelete, robotPath(x), nil, nil); err != nil {
 				return err
 			}
-			return say(cmd, "deleted %s", clean(x.Name))
+			return r.done(cmd, named{Name: x.Name}, "deleted %s", clean(x.Name))
 		},
 	}
 	cmd.Flags().StringVar(&project, "project", "", "the project that it is of")

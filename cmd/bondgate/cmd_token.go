@@ -127,7 +127,7 @@ func (r *operator) tokenRevoke(user *string) *cobra.Command {
 			if err := r.call(cmd.Context(), http.MethodDelete, tokensPath(*user, args[0]), nil, nil); err != nil {
 				return err
 			}
-			return say(cmd, "revoked token %s", clean(args[0]))
+			return r.done(cmd, named{Name: args[0]}, "revoked token %s", clean(args[0]))
 		},
 	}
 }

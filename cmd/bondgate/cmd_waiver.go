@@ -85,7 +85,7 @@ func (r *operator) waiverRemove() *cobra.Command {
 			if err := r.call(cmd.Context(), http.MethodDelete, "/waivers/"+url.PathEscape(args[0]), nil, nil); err != nil {
 				return err
 			}
-			return say(cmd, "removed waiver %s", clean(args[0]))
+			return r.done(cmd, named{Name: args[0]}, "removed waiver %s", clean(args[0]))
 		},
 	}
 }

@@ -35,6 +35,17 @@ func (r *operator) workspaceCreate() *cobra.Command {
 			if err := r.call(cmd.Context(), http.MethodPost, "/workspaces", body, &w); err != nil {
 				return err
 			}
+			if r.json {
+				out := struct {
+					api.Workspace
+					Admin    string `json:"admin"`
+					Password string `json:"password,omitempty"`
+				}{Workspace: w, Admin: body.Admin}
+				if !fromStdin {
+					out.Password = password
+				}
+				return printJSON(cmd, out)
+			}
 			if err := say(cmd, "made workspace %s at %s", w.Name, orDash(strings.Join(w.Hosts, " "))); err != nil {
 				return err
 			}
@@ -104,7 +115,7 @@ func (r *operator) workspaceDelete() *cobra.Command {
 			if err := r.call(cmd.Context(), http.MethodDelete, "/workspaces/"+url.PathEscape(args[0]), nil, nil); err != nil {
 				return err
 			}
-			return say(cmd, "deleted workspace %s", clean(args[0]))
+			return r.done(cmd, named{Name: args[0]}, "deleted workspace %s", clean(args[0]))
 		},
 	}
 }
@@ -163,7 +174,7 @@ func (r *operator) roleDelete() *cobra.Command {
 			if err := r.call(cmd.Context(), http.MethodDelete, "/roles/"+url.PathEscape(args[0]), nil, nil); err != nil {
 				return err
 			}
-			return say(cmd, "deleted role %s", clean(args[0]))
+			return r.done(cmd, named{Name: args[0]}, "deleted role %s", clean(args[0]))
 		},
 	}
 }

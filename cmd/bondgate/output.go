@@ -19,6 +19,20 @@ func printJSON(cmd *cobra.Command, v any) error {
 	return enc.Encode(v)
 }
 
+// done says what was done: in words, or what it was done to where JSON is asked for.
+func (r *operator) done(cmd *cobra.Command, what any, format string, args ...any) error {
+	if r.json {
+		return printJSON(cmd, what)
+	}
+	return say(cmd, format, args...)
+}
+
+// named is what is left of something that was removed.
+type named struct {
+	Name    string `json:"name"`
+	Project string `json:"project,omitempty"`
+}
+
 // say writes one line.
 func say(cmd *cobra.Command, format string, args ...any) error {
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), format+"\n", args...)
