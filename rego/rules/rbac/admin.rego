@@ -35,6 +35,7 @@ may_manage if {
 	input.action == "admin.api"
 	has("admin")
 	not forbidden_auto
+	not outlives
 }
 
 may_manage if {
@@ -106,6 +107,7 @@ may_manage if {
 	input.admin.id == input.subject.id
 	input.subject.issuer == "local"
 	input.subject.kind == "user"
+	not outlives
 	unlimited
 	known
 }
@@ -138,9 +140,14 @@ member_of_here(member) if {
 	role_to_hand_on(object.get(member, "role", "guest"), object.get(member, "rights", []))
 }
 
-# A role of the project, or one that somebody made and that gives nothing which its
-# giver has not.
-role_to_hand_on(role, []) if role in project_roles
+# A role of the project, or one that somebody made: it gives nothing that its giver
+# has not, and whoever takes it away has what it gave.
+role_to_hand_on(role, []) if {
+	role in project_roles
+	every right in rights[role] {
+		has(right)
+	}
+}
 
 role_to_hand_on(_, given) if {
 	count(given) > 0

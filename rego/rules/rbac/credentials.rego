@@ -48,8 +48,7 @@ robot_of_here(robot) if {
 	}
 }
 
-# People manage their own access tokens, with a credential that is not one itself:
-# a token that could make tokens would outlive its own revocation.
+# People manage their own access tokens.
 may_manage if {
 	input.action == "admin.api"
 	input.admin.resource == "access_token"
@@ -57,8 +56,24 @@ may_manage if {
 	unlimited
 	input.subject.kind == "user"
 	input.subject.auth != "access_token"
+	not outlives
 	token_of_mine(input.admin.before)
 	token_of_mine(input.admin.after)
+}
+
+# An access token makes no other one and does not set its owner's password: whoever
+# found it would go on after it was revoked. Its owner's roles do not matter.
+outlives if {
+	input.subject.auth == "access_token"
+	input.admin.resource == "access_token"
+	input.admin.verb == "create"
+}
+
+outlives if {
+	input.subject.auth == "access_token"
+	input.admin.resource == "user"
+	input.admin.verb == "passwd"
+	input.admin.id == input.subject.id
 }
 
 token_of_mine(null)

@@ -46,6 +46,29 @@ test_an_access_token_makes_no_access_token if {
 	not allowed with input as limited
 	unlimited := object.union(doc, {"subject": object.union(fixtures.subject("alice", []), {"auth": "access_token"})})
 	not allowed with input as unlimited
+	administrator := object.union(doc, {"subject": object.union(fixtures.subject("alice", ["admin"]), {"auth": "access_token"})})
+	not allowed with input as administrator
+	allowed with input as object.union(administrator, {"admin": object.union(doc.admin, {"verb": "list"})})
+}
+
+test_an_access_token_does_not_set_its_owners_password if {
+	asked := call([], "user", "passwd", {"id": "alice"})
+	with_token := {"subject": object.union(fixtures.subject("alice", []), {"auth": "access_token"})}
+	allowed with input as asked
+	not allowed with input as object.union(asked, with_token)
+	administrator := {"subject": object.union(fixtures.subject("alice", ["admin"]), {"auth": "access_token"})}
+	not allowed with input as object.union(asked, administrator)
+	allowed with input as object.union(call(["admin"], "user", "passwd", {"id": "bob"}), administrator)
+}
+
+test_whoever_manages_members_hands_on_what_they_have if {
+	keeper := {"subject": object.union(fixtures.subject("alice", []), {"grants": [{"repositories": null, "role": null, "rights": ["manage", "list"]}]})}
+	member := {"project": "payments", "role": "guest"}
+	allowed with input as call(["projectAdmin"], "member", "update", {"after": member})
+	not allowed with input as object.union(call([], "member", "update", {"after": member}), keeper)
+	not allowed with input as object.union(call([], "member", "delete", {"before": object.union(member, {"role": "projectAdmin"})}), keeper)
+	made := {"project": "payments", "role": "lister", "rights": ["list"]}
+	allowed with input as object.union(call([], "member", "update", {"before": made, "after": made}), keeper)
 }
 
 test_a_workspace_is_managed_from_the_default_one if {
