@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -267,39 +266,4 @@ func invalid(what string, err error) error {
 	default:
 		return err
 	}
-}
-
-func answer(w http.ResponseWriter, r *http.Request, status int, out any) error {
-	switch o := out.(type) {
-	case nil:
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	case empty:
-		w.WriteHeader(status)
-		return nil
-	case created:
-		w.Header().Set("Location", o.location)
-		if out = o.body; out == nil {
-			w.WriteHeader(status)
-			return nil
-		}
-	case page:
-		o.head(w.Header(), r.URL)
-		out = o.items
-	case json.RawMessage:
-	}
-	raw, err := json.Marshal(out)
-	if err != nil {
-		return fmt.Errorf("write the answer: %w", err)
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, err = w.Write(append(raw, '\n'))
-	if err != nil {
-		return nil //nolint:nilerr // the client went away; there is nobody to tell
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -111,7 +112,7 @@ func (a *API) harborCreateGroup(c *call) (plan, error) {
 	}
 	return plan{id: g.Name, after: groupDoc(g), do: func(ctx context.Context) (any, error) {
 		made, err := a.harbor.Groups.CreateGroup(ctx, c.workspace(), g)
-		return made_(c, made.ID), err
+		return located(c, made.ID), err
 	}}, nil
 }
 
@@ -178,7 +179,7 @@ func (a *API) groupOf(c *call) (Group, error) {
 
 func (a *API) harborReadGroup(c *call) (plan, error) {
 	g, err := a.groupOf(c)
-	return plan{id: cmpName(g.Name, c.path("group_id")), do: func(context.Context) (any, error) { return harborGroup(g), nil }}, err
+	return plan{id: cmp.Or(g.Name, c.path("group_id")), do: func(context.Context) (any, error) { return harborGroup(g), nil }}, err
 }
 
 func (a *API) harborUpdateGroup(c *call) (plan, error) {

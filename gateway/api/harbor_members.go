@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -172,7 +173,7 @@ func (a *API) harborAddMember(c *call) (plan, error) {
 			}
 		}
 		made, err := a.harbor.Members.PutMembership(ctx, c.workspace(), m)
-		return made_(c, made.ID), err
+		return located(c, made.ID), err
 	}
 	return planned, err
 }
@@ -189,7 +190,7 @@ func (a *API) userMember(c *call, ref *HarborUserRef, m *Membership) error {
 	default:
 		return refuse("member_user has a user_id or a username")
 	}
-	m.Issuer, m.Name = p.Issuer, cmpName(p.Subject, ref.Username)
+	m.Issuer, m.Name = p.Issuer, cmp.Or(p.Subject, ref.Username)
 	return err
 }
 

@@ -1,12 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/bondgate/bondgate/gateway/errcode"
@@ -140,7 +137,7 @@ func (a *API) harborCreateUser(c *call) (plan, error) {
 				return nil, err
 			}
 		}
-		return made_(c, made.ID), nil
+		return located(c, made.ID), nil
 	}
 	return p, err
 }
@@ -156,7 +153,7 @@ func (a *API) personOf(c *call) (Person, error) {
 
 func (a *API) harborReadUser(c *call) (plan, error) {
 	p, err := a.personOf(c)
-	return plan{id: cmpName(p.Name, c.path("user_id")), before: personDoc(p), do: func(context.Context) (any, error) {
+	return plan{id: cmp.Or(p.Name, c.path("user_id")), before: personDoc(p), do: func(context.Context) (any, error) {
 		return harborUser(p), nil
 	}}, err
 }
@@ -265,77 +262,4 @@ func lastAdmin(err error) error {
 		return errcode.New(errcode.Conflict, "a workspace keeps one enabled administrator").Because(err)
 	}
 	return err
-}
-
-// done is the answer without a body.
-var done = empty{}
-
-type empty struct{}
-
-// created is the answer to what was made: where it is.
-type created struct {
-	location string
-	body     any
-}
-
-// made_ is created for what is found by its number under the path of the call.
-func made_(c *call, id int64) created {
-	return created{location: c.r.URL.Path + "/" + strconv.FormatInt(id, 10)}
-}
-
-func cmpName(name, otherwise string) string {
-	if name != "" {
-		return name
-	}
-	return otherwise
-}
-
-// page is a part of a list, with how many there are in all.
-type page struct {
-	items any
-	total int
-	of    listing
-}
-
-// head says how many items there are, and where the pages beside this one are.
-func (p page) head(h http.Header, at *url.URL) {
-	h.Set("X-Total-Count", strconv.Itoa(p.total))
-	var links []string
-	link := func(n int, rel string) {
-		q := at.Query()
-		q.Set("page", strconv.Itoa(n))
-		q.Set("page_size", strconv.Itoa(p.of.size))
-		links = append(links, "<"+at.Path+"?"+q.Encode()+`>; rel="`+rel+`"`)
-	}
-	if p.of.page > 1 {
-		link(p.of.page-1, "prev")
-	}
-	if p.of.page*p.of.size < p.total {
-		link(p.of.page+1, "next")
-	}
-	if len(links) > 0 {
-		h.Set("Link", strings.Join(links, " , "))
-	}
-}
-
-// paged is the page of all that was asked for, each item as it is shown.
-func paged[T, R any](l listing, all []T, by string, fields []field[T], as func(T) R) (any, error) {
-	some, total, err := pageOf(l, all, by, fields)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]R, 0, len(some))
-	for _, item := range some {
-		out = append(out, as(item))
-	}
-	return page{items: out, total: total, of: l}, nil
-}
-
-// id is a number of the path.
-func (c *call) id(name string) (int64, error) {
-	n, err := strconv.ParseInt(c.path(name), 10, 64)
-	if err != nil || n < 1 {
-		return 0, errcode.New(errcode.BadRequest, name+" is a number").WithStatus(http.StatusBadRequest)
-	}
-	return n, nil
 }
