@@ -220,15 +220,17 @@ var nosniff = []string{"nosniff"}
 func (e *Edge) dispatch(a *answer, r *http.Request, v *visit) error {
 	path := r.URL.Path
 	// A load balancer that asks after health in HTTP/1.0 names no host.
-	unnamed := r.Host == "" && (path == "/livez" || path == "/readyz")
+	health := path == "/livez" || path == "/readyz"
+	unnamed := r.Host == "" && health
 	if !v.operator && !unnamed && !validHost(r.Host) {
 		return errHost
 	}
 	var err error
-	if v.workspace, err = e.workspace(r, v); err != nil {
+	// Health is nobody's in particular: it is told while nothing else can be.
+	if v.workspace, err = e.workspace(r, v); err != nil && !health {
 		return err
 	}
-	if e.cfg.Rates != nil && !v.operator && path != "/livez" && path != "/readyz" {
+	if e.cfg.Rates != nil && !v.operator && !health {
 		if err := e.cfg.Rates.Address(v.address); err != nil {
 			return err
 		}

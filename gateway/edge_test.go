@@ -313,6 +313,13 @@ func TestAHostWhoseWorkspaceIsNotKnownNowIsNotTheDefaultOne(t *testing.T) {
 	if got := h.do(r).Code; got != http.StatusServiceUnavailable {
 		t.Fatalf("status %d", got)
 	}
+	for _, path := range []string{"/livez", "/readyz"} {
+		r := request("GET", path)
+		r.Host = "down"
+		if got := h.do(r).Code; got != http.StatusOK {
+			t.Errorf("%s: status %d", path, got)
+		}
+	}
 }
 
 func TestOnlyTheSocketChoosesAWorkspaceByHeader(t *testing.T) {
