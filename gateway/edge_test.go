@@ -322,6 +322,21 @@ func TestAHostWhoseWorkspaceIsNotKnownNowIsNotTheDefaultOne(t *testing.T) {
 	}
 }
 
+func TestAClientThatHangsUpIsNoOutage(t *testing.T) {
+	h := newHouse(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	h.protocol.serve = func(http.ResponseWriter, *http.Request, authn.Caller) error {
+		cancel()
+		return fmt.Errorf("read the index: %w: %w", policy.ErrUnavailable, context.Canceled)
+	}
+	if got := h.do(request("GET", "/v2/", basic("alice")).WithContext(ctx)).Code; got != 499 {
+		t.Fatalf("status %d", got)
+	}
+	if strings.Contains(h.log.String(), `"level":"ERROR"`) {
+		t.Fatalf("it is logged as a failure: %s", h.log)
+	}
+}
+
 func TestOnlyTheSocketChoosesAWorkspaceByHeader(t *testing.T) {
 	h := newHouse(t)
 	h.do(request("GET", "/api/v1/x", basic("alice"), with(gateway.HeaderWorkspace, "prod")))

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,10 @@ func (e *Edge) fail(w http.ResponseWriter, r *http.Request, v *visit, err error)
 	answer := errcode.From(err)
 	if v.body != nil && v.body.late {
 		answer = errLate // whatever was made of the half that came
+	}
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		// Whatever failed failed because the client hung up: an outage is none.
+		answer = errcode.From(context.Canceled).Because(err)
 	}
 	if answer.Status >= http.StatusInternalServerError {
 		e.cfg.Log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("request_id", v.id()),
