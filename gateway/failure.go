@@ -33,7 +33,7 @@ func (e *Edge) fail(w http.ResponseWriter, r *http.Request, v *visit, err error)
 	if v.body != nil && v.body.late {
 		answer = errLate // whatever was made of the half that came
 	}
-	if errors.Is(r.Context().Err(), context.Canceled) {
+	if answer.Status >= http.StatusInternalServerError && errors.Is(r.Context().Err(), context.Canceled) {
 		// Whatever failed failed because the client hung up: an outage is none.
 		answer = errcode.From(context.Canceled).Because(err)
 	}
