@@ -14,6 +14,19 @@ import (
 	"github.com/bondgate/bondgate/policy"
 )
 
+type away struct{ error }
+
+func (away) Away() string    { return "corp" }
+func (a away) Unwrap() error { return a.error }
+
+func TestAnOutageSaysWhoIsAwayAndNotWhy(t *testing.T) {
+	err := fmt.Errorf("log in: %w", away{fmt.Errorf("dial 10.0.0.1: %w", policy.ErrUnavailable)})
+	e := From(err)
+	if e.Status != 503 || !strings.Contains(e.Message, "corp") || strings.Contains(e.Message, "10.0.0.1") || e.Header.Get("Retry-After") == "" {
+		t.Fatalf("%d %q %v", e.Status, e.Message, e.Header)
+	}
+}
+
 func TestFrom(t *testing.T) {
 	cases := []struct {
 		sentence string

@@ -60,8 +60,19 @@ func From(err error) *Error {
 	}
 }
 
+// outage is an error that says which part is away, in a name that clients may read.
+type outage interface {
+	error
+	Away() string
+}
+
 func unavailable(err error) *Error {
-	return New(Unavailable, "temporarily unavailable; try again").Because(err).
+	message := "temporarily unavailable; try again"
+	var o outage
+	if errors.As(err, &o) {
+		message = "the identity provider " + o.Away() + " does not answer; try again"
+	}
+	return New(Unavailable, message).Because(err).
 		With("Retry-After", seconds(retryUnavailable))
 }
 

@@ -126,9 +126,9 @@ func (p *Provider) ask(ctx context.Context, work func(context.Context, *conn) er
 	case err == nil:
 		return nil
 	case errors.Is(err, policy.ErrLimited), errors.Is(err, policy.ErrUnavailable), errors.Is(err, errNoService):
-		return fmt.Errorf("authn/ldap: %s: %w", p.cfg.Name, err)
+		return authn.Away(p.cfg.Name, fmt.Errorf("authn/ldap: %s: %w", p.cfg.Name, err))
 	}
-	return fmt.Errorf("authn/ldap: %s: %w: %w", p.cfg.Name, policy.ErrUnavailable, err)
+	return authn.Away(p.cfg.Name, fmt.Errorf("authn/ldap: %s: %w: %w", p.cfg.Name, policy.ErrUnavailable, err))
 }
 
 // Lookup answers what the directory has of whoever goes by a login name, for an

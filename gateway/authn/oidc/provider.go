@@ -11,6 +11,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
+	"github.com/bondgate/bondgate/gateway/authn"
 	"github.com/bondgate/bondgate/gateway/authn/jwt"
 	"github.com/bondgate/bondgate/policy"
 )
@@ -113,7 +114,7 @@ func (p *Provider) away(err error) error {
 	if err != nil {
 		why = err.Error()
 	}
-	return fmt.Errorf("authn/oidc: the provider %s cannot be reached: %s: %w", p.cfg.Name, why, policy.ErrUnavailable)
+	return authn.Away(p.cfg.Name, fmt.Errorf("authn/oidc: the provider %s cannot be reached: %s: %w", p.cfg.Name, why, policy.ErrUnavailable))
 }
 
 func (p *Provider) refused(why string) error {

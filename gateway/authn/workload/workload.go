@@ -204,14 +204,14 @@ func (p *Provider) know(ctx context.Context, workspace, raw string) (policy.Prin
 	}
 	revision, err := t.verifier.Keys().Revision(ctx)
 	if err != nil {
-		return policy.Principal{}, fmt.Errorf("authn/workload: %s: %w", t.Name, err)
+		return policy.Principal{}, authn.Away(t.Name, fmt.Errorf("authn/workload: %s: %w", t.Name, err))
 	}
 	if k, ok := p.seen.Get(raw, revision, p.now()); ok && k.by == t {
 		return k.principal, nil
 	}
 	token, err := t.verifier.Verify(ctx, raw)
 	if err != nil {
-		return policy.Principal{}, fmt.Errorf("authn/workload: %s: %w", t.Name, err)
+		return policy.Principal{}, authn.Away(t.Name, fmt.Errorf("authn/workload: %s: %w", t.Name, err))
 	}
 	who, err := t.principal(token)
 	if err != nil {
