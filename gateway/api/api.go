@@ -148,6 +148,9 @@ func (a *API) Serve(w http.ResponseWriter, r *http.Request, c authn.Caller) erro
 		return a.unknown(w, r, h)
 	}
 	cl := &call{caller: c, now: a.cfg.Now().UTC()}
+	if err := a.workspaceExists(r.Context(), cl.workspace()); err != nil {
+		return err
+	}
 	a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, cl)))
 	return cl.err
 }

@@ -92,7 +92,7 @@ func (a *API) harborSearchGroups(c *call) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	l.where = []condition{{field: "group_name", fuzzy: true, values: []string{name}}}
+	l.where = append(l.where, condition{field: "group_name", fuzzy: true, values: []string{name}})
 	return plan{do: func(ctx context.Context) (any, error) {
 		all, err := a.harbor.Groups.Groups(ctx, c.workspace())
 		if err != nil {

@@ -105,7 +105,7 @@ func (a *API) harborSearchUsers(c *call) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	l.where = []condition{{field: "username", fuzzy: true, values: []string{name}}}
+	l.where = append(l.where, condition{field: "username", fuzzy: true, values: []string{name}})
 	return plan{do: func(ctx context.Context) (any, error) {
 		all, err := a.harbor.People.People(ctx, c.workspace())
 		if err != nil {

@@ -67,6 +67,22 @@ func (w Workspace) check() error {
 	return checkText("a description", w.Description, maxText)
 }
 
+// workspaceExists keeps the operator, who names a workspace by word and not by host,
+// from making things where nobody will ever find them.
+func (a *API) workspaceExists(ctx context.Context, name string) error {
+	if name == policy.DefaultWorkspace || a.cfg.Harbor == nil {
+		return nil
+	}
+	all, err := a.harbor.Workspaces.Workspaces(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(all, func(w Workspace) bool { return w.Name == name }) {
+		return errcode.New(errcode.NotFound, "there is no workspace "+show(name))
+	}
+	return nil
+}
+
 func (a *API) workspaceOf(c *call) (Workspace, error) {
 	all, err := a.harbor.Workspaces.Workspaces(c.r.Context())
 	if err != nil {
