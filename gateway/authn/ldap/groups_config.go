@@ -15,7 +15,7 @@ const (
 	// NestedInChain lets Active Directory walk, by the matching rule
 	// 1.2.840.113556.1.4.1941 (MS-ADTS section 3.1.1.3.4.4.3). Other servers do not
 	// know it, and answer no groups.
-	NestedInChain Nested = "in-chain"
+	NestedInChain Nested = "in_chain"
 	// NestedWalk asks for the groups of each group, up to MaxDepth and MaxGroups.
 	NestedWalk Nested = "walk"
 )
@@ -29,7 +29,7 @@ type Groups struct {
 	// for the value of the Login attribute: "(&(objectClass=groupOfNames)(member=%d))",
 	// "(memberUid=%s)".
 	Filter string
-	// BaseDN is above all groups that count. It is needed for Filter, in-chain, and
+	// BaseDN is above all groups that count. It is needed for Filter, in_chain, and
 	// if groups go by a name: a group somewhere else may have the same.
 	BaseDN string
 	Scope  Scope
@@ -79,9 +79,9 @@ func (g *Groups) check(say func(string, ...any)) {
 	case !slices.Contains([]Nested{NestedNone, NestedInChain, NestedWalk}, g.Nested):
 		say("Groups.Nested is %q, %q or %q is wanted", g.Nested, NestedInChain, NestedWalk)
 	case sources > 1:
-		say("MemberOf, Groups.Filter and in-chain exclude each other")
+		say("MemberOf, Groups.Filter and in_chain exclude each other")
 	case g.BaseDN == "" && (g.Filter != "" || g.Nested == NestedInChain || g.Name != ""):
-		say("Groups.BaseDN is needed for Filter, in-chain and names")
+		say("Groups.BaseDN is needed for Filter, in_chain and names")
 	case g.Nested == NestedWalk && sources == 0:
 		say("a walk needs MemberOf or Groups.Filter to begin with")
 	case g.Nested == NestedWalk && g.Filter != "" && !strings.Contains(g.Filter, memberMark):
