@@ -100,7 +100,7 @@ members:
 	}
 	t.Run("a token is not good for longer than the proof that it was got with", func(t *testing.T) {
 		apply(t, g, fmt.Sprintf("project: team\nmembers:\n  - {workload: ci, issuer: %q, role: Guest, claims: {repository: acme/api}}\n", issuer.URL))
-		short := issuer.Sign(issuer.Claims(audience, map[string]any{"repository": "acme/api", "exp": time.Now().Add(4 * time.Second).Unix()}))
+		short := issuer.Sign(issuer.Claims(audience, map[string]any{"repository": "acme/api", "exp": time.Now().Add(6 * time.Second).Unix()}))
 		token := bearer(t, g, "job", short, "repository:team/app:pull")
 		harness.Eventually(t, "the job's token ends", func() error {
 			if r := g.Do("GET", path, "job", short, harness.Accept, nil); r.Status != http.StatusUnauthorized {
