@@ -109,7 +109,11 @@ func (r *operator) projectShow() *cobra.Command {
 				rows = append(rows, []string{"pack", strings.TrimSpace(p.Name + "=" + string(p.Mode) + " " + string(p.Config))})
 			}
 			for _, m := range out.Members {
-				rows = append(rows, []string{"member", m.Name + " (" + m.Kind + ", " + m.Issuer + "): " + m.Role})
+				role := m.Role
+				if m.Repositories != "" {
+					role += " of " + m.Repositories
+				}
+				rows = append(rows, []string{"member", m.Name + " (" + m.Kind + ", " + m.Issuer + "): " + role})
 			}
 			slices.SortStableFunc(rows, func(a, b []string) int { return strings.Compare(a[0]+a[1], b[0]+b[1]) })
 			return table(cmd, []string{"project", out.Name}, rows)
