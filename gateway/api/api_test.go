@@ -180,6 +180,36 @@ func TestWhatIsNotThereIsToldToThoseWhoMayAsk(t *testing.T) {
 	}
 }
 
+// A refusal of what does not fit tells that it is there: it comes after the decision.
+// What is wrong with a call by itself is told to everybody.
+func TestWhatDoesNotFitIsToldToThoseWhoMayAsk(t *testing.T) {
+	for _, c := range []struct{ name, method, path, body string }{
+		{"a project with another owner", "PATCH", "/projects/team", `{"owner":"\u0007"}`},
+		{"a member with a role that nobody made", "PUT", "/projects/team/members/user/carol", `{"role":"none"}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld()
+			w.users["carol"] = User{Name: "carol"}
+			w.deny = func(policy.Request) bool { return true }
+			_, missing := do(t, w.api(t), alice, c.method, c.path, c.body)
+			w.projects["team"] = policy.Project{Name: "team"}
+			_, there := do(t, w.api(t), alice, c.method, c.path, c.body)
+			if missing != there {
+				t.Fatalf("a refusal tells %s from %s", missing, there)
+			}
+			w.deny = nil
+			if status, said := do(t, w.api(t), alice, c.method, c.path, c.body); status != http.StatusBadRequest {
+				t.Fatalf("whoever may ask is told %d %s", status, said)
+			}
+		})
+	}
+	w := newWorld()
+	w.deny = func(policy.Request) bool { return true }
+	if status, _ := do(t, w.api(t), alice, "PATCH", "/projects/Team", `{}`); status != http.StatusBadRequest || len(w.asked) != 0 {
+		t.Fatalf("a name that is none gets %d", status)
+	}
+}
+
 func TestWhoMayCall(t *testing.T) {
 	w := newWorld()
 	a := w.api(t)

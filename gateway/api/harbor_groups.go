@@ -106,7 +106,7 @@ func (a *API) harborSearchGroups(c *call) (plan, error) {
 
 func (a *API) harborCreateGroup(c *call) (plan, error) {
 	body, _ := c.body.(*HarborGroup)
-	g, err := a.newGroup(*body)
+	g, err := a.newGroup(c.workspace(), *body)
 	if err != nil {
 		return plan{}, err
 	}
@@ -118,7 +118,7 @@ func (a *API) harborCreateGroup(c *call) (plan, error) {
 
 // newGroup finds out whose group is meant. Harbor has one directory or one
 // provider; where there are several, the issuer has to be named.
-func (a *API) newGroup(in HarborGroup) (Group, error) {
+func (a *API) newGroup(workspace string, in HarborGroup) (Group, error) {
 	g := Group{Issuer: in.Issuer, Name: in.Name, DN: in.DN}
 	if g.Name == "" {
 		g.Name = g.DN
@@ -134,7 +134,7 @@ func (a *API) newGroup(in HarborGroup) (Group, error) {
 	}
 	if g.Issuer == "" {
 		var err error
-		if g.Issuer, err = a.issuerOf(in.Type); err != nil {
+		if g.Issuer, err = a.issuerOf(workspace, in.Type); err != nil {
 			return g, err
 		}
 	}
@@ -147,11 +147,23 @@ func (a *API) newGroup(in HarborGroup) (Group, error) {
 	return g, nil
 }
 
-func (a *API) issuerOf(kind int64) (string, error) {
+// directoriesOf are those of a workspace: another one's are none of its business.
+func (a *API) directoriesOf(workspace string) []Directory {
+	var out []Directory
+	for _, d := range a.harbor.Directories {
+		if d.Workspace() == workspace {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func (a *API) issuerOf(workspace string, kind int64) (string, error) {
+	directories := a.directoriesOf(workspace)
 	switch {
-	case kind == groupOfDirectory && len(a.harbor.Directories) == 1:
-		return ldapIssuer + a.harbor.Directories[0].Name(), nil
-	case kind == groupOfDirectory && len(a.harbor.Directories) == 0:
+	case kind == groupOfDirectory && len(directories) == 1:
+		return ldapIssuer + directories[0].Name(), nil
+	case kind == groupOfDirectory && len(directories) == 0:
 		return "", refuse("no directory is configured")
 	case kind == groupOfGateway:
 		return policy.LocalIssuer, nil

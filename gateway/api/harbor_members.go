@@ -212,7 +212,7 @@ func (a *API) groupMember(c *call, ref *HarborGroup, m *Membership) error {
 	if ref.ID > 0 {
 		return fmt.Errorf("find group %d: %w", ref.ID, policy.ErrNotFound)
 	}
-	g, err := a.newGroup(*ref)
+	g, err := a.newGroup(c.workspace(), *ref)
 	m.Issuer, m.Name = g.Issuer, g.Name
 	return err
 }

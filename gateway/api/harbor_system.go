@@ -68,10 +68,10 @@ type HarborSystemInfo struct {
 	SelfReg  bool   `json:"self_registration"`
 }
 
-func (a *API) harborSystemInfo(*call) (plan, error) {
+func (a *API) harborSystemInfo(c *call) (plan, error) {
 	return plan{do: func(context.Context) (any, error) {
 		info := HarborSystemInfo{Version: "v2.0-bondgate-" + a.harbor.Version, AuthMode: "db_auth"}
-		if len(a.harbor.Directories) > 0 {
+		if len(a.directoriesOf(c.workspace())) > 0 {
 			info.AuthMode = "ldap_auth"
 		}
 		return info, nil

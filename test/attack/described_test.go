@@ -267,3 +267,33 @@ func TestABodyReachesNothingOfOthers(t *testing.T) {
 		t.Errorf("the server: %d", r.Status)
 	}
 }
+
+// A directory is one workspace's: another one does not learn that it is there, and
+// not what it is called.
+func TestAWorkspaceDoesNotLearnOfAnothersDirectory(t *testing.T) {
+	w := newWorld(t, harness.Options{Config: `identity:
+  ldap:
+    - {name: hidden, servers: ["ldaps://127.0.0.1:1"], base_dn: "dc=a", filter: "(uid=%s)", anonymous_search: true}
+`})
+	w.api(http.MethodPost, "/workspaces", object{"name": "other", "hosts": []string{otherHost}, "admin": root, "admin_password": password})
+	there := caller{root, otherHost}
+	for _, c := range []struct {
+		method, path string
+		body         any
+	}{
+		{http.MethodGet, "/api/v2.0/systeminfo", nil},
+		{http.MethodPost, "/api/v2.0/usergroups", object{"group_name": "g", "group_type": 1}},
+		{http.MethodGet, "/api/v2.0/usergroups", nil},
+		{http.MethodPost, "/api/v2.0/ldap/ping", object{}},
+		{http.MethodPost, "/api/v2.0/ldap/ping", object{"name": "hidden"}},
+		{http.MethodGet, "/api/v1/directories/hidden/people/bob", nil},
+	} {
+		r := w.call(there, c.method, c.path, c.body)
+		if bytes.Contains(r.Body, []byte("ldap")) || bytes.Contains(r.Body, []byte("hidden")) && !strings.Contains(fmt.Sprint(c.path, c.body), "hidden") || r.Status/100 == 2 && c.method == http.MethodPost {
+			t.Errorf("%s %s: %d %s", c.method, c.path, r.Status, r.Body)
+		}
+	}
+	if r := w.call(caller{user: admin}, http.MethodGet, "/api/v2.0/systeminfo", nil); !bytes.Contains(r.Body, []byte("ldap_auth")) {
+		t.Errorf("its own workspace: %s", r.Body)
+	}
+}
