@@ -1,9 +1,12 @@
 package identity
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,12 +87,16 @@ members:
 			if a, b := with(); a != http.StatusOK || b != http.StatusOK {
 				t.Fatalf("before: %d with the password, %d with the token", a, b)
 			}
+			lasting := offline(t, g, c.user, c.secret)
 			c.end(t)
 			if a, b := with(); a != c.password || b != c.token {
 				t.Errorf("after: %d with the password, want %d; %d with the token, want %d", a, c.password, b, c.token)
 			}
 			if !c.out {
 				return
+			}
+			if r := renewed(g, lasting); lasting != "" && r.Status == http.StatusOK {
+				t.Errorf("after: what docker login kept is good for a token: %s", r.Body)
 			}
 			for _, login := range []string{"/v2/", "/token", "/api/v2.0/users/current"} {
 				if r := g.Do("GET", login, c.user, c.secret, nil, nil); r.Status != http.StatusUnauthorized && r.Status != http.StatusForbidden {
@@ -141,4 +148,32 @@ func TestTheSecretsOfARobotOverlap(t *testing.T) {
 	if r := g.DoWithToken("GET", "/v2/team/app/manifests/1", old, harness.Accept); r.Status != http.StatusOK {
 		t.Errorf("a token that was got before: %d", r.Status)
 	}
+}
+
+// offline gets what docker login keeps in place of a password; empty for whom there
+// is none. It is good until something ends.
+func offline(t *testing.T, g *harness.Gateway, user, secret string) string {
+	t.Helper()
+	r := g.Do("GET", "/token?offline_token=true&client_id=docker&service="+url.QueryEscape(g.Host), user, secret, nil, nil)
+	var answer struct {
+		Refresh string `json:"refresh_token"`
+	}
+	if err := json.Unmarshal(r.Body, &answer); err != nil || r.Status != http.StatusOK {
+		t.Fatalf("a lasting token for %s: %d %s", user, r.Status, r.Body)
+	}
+	if answer.Refresh != "" {
+		if r := renewed(g, answer.Refresh); r.Status != http.StatusOK {
+			t.Fatalf("the lasting token of %s: %d %s", user, r.Status, r.Body)
+		}
+	} else if user != "job" {
+		t.Errorf("no lasting token for %s", user)
+	}
+	return answer.Refresh
+}
+
+func renewed(g *harness.Gateway, refresh string) harness.Response {
+	form := url.Values{
+		"grant_type": {"refresh_token"}, "refresh_token": {refresh}, "client_id": {"docker"}, "service": {g.Host}, "scope": {"repository:team/app:pull"},
+	}
+	return g.Do("POST", "/token", "", "", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, strings.NewReader(form.Encode()))
 }
