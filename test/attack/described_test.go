@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -196,6 +197,50 @@ func TestListsShowNobodyWhatIsOthers(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A list that is asked about a project tells nobody whether it is there.
+func TestAFilterTellsNoProjectFromNone(t *testing.T) {
+	w := newIdorWorld(t)
+	id := w.projectID("blue")
+	for _, c := range []struct{ method, there, missing string }{
+		{http.MethodHead, "/api/v2.0/projects?project_name=blue", "/api/v2.0/projects?project_name=purple"},
+		{http.MethodGet, "/api/v1/decisions?project=blue", "/api/v1/decisions?project=purple"},
+		{http.MethodGet, "/api/v2.0/robots?q=ProjectID=" + id, "/api/v2.0/robots?q=ProjectID=999999"},
+		{http.MethodGet, "/api/v2.0/projects?name=blue", "/api/v2.0/projects?name=purple"},
+		{http.MethodGet, "/api/v2.0/projects?q=name=blue", "/api/v2.0/projects?q=name=purple"},
+		{http.MethodGet, "/api/v2.0/projects?owner=bob", "/api/v2.0/projects?owner=purple"},
+	} {
+		for _, who := range []caller{{user: pat}, {user: eve}, {user: nobody}, {root, otherHost}} {
+			if who.host != "" && strings.Contains(c.there, "decisions") {
+				continue // its own calls about what is not there are its own decisions
+			}
+			there, missing := w.call(who, c.method, c.there, nil), w.call(who, c.method, c.missing, nil)
+			a, b := told(there, map[string]string{"": "blue", "id": id}), told(missing, map[string]string{"": "purple", "id": "999999"})
+			if a != b || there.Header.Get("X-Total-Count") != missing.Header.Get("X-Total-Count") || there.Status == http.StatusOK && string(there.Body) != string(missing.Body) {
+				t.Errorf("%s %s by %q is told apart:\n%s %s\n%s %s", c.method, c.there, who.user, a, there.Body, b, missing.Body)
+			}
+		}
+	}
+}
+
+// A grant for a part of a project is for a part of that one.
+func TestAPatternReachesNoOtherProject(t *testing.T) {
+	w := newWorld(t, harness.Options{})
+	w.push(bob, newImage("blue/app", "v1", "patterns", "1000", nil))
+	w.push(alice, newImage("red/app", "v1", "patterns", "1000", nil))
+	for _, pattern := range []string{"blue/**", "**", "*/**", "*/app", "red*/**", "red/../blue/**", "{red,blue}/**", "[a-z]*/**", "red/**,blue/**", "b?ue/**", "blue/app", "red/app"} {
+		r := w.call(caller{user: pat}, http.MethodPut, "/api/v1/projects/red/members/user/eve?repositories="+url.QueryEscape(pattern), object{"role": "developer"})
+		if r.Status != http.StatusOK && r.Status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", pattern, r.Status, r.Body)
+		}
+		refused(t, pattern+": pull", w.as(eve, http.MethodGet, "/v2/blue/app/manifests/v1", harness.Accept, nil))
+		refused(t, pattern+": push", w.as(eve, http.MethodPost, "/v2/blue/app/blobs/uploads/", nil, nil))
+		refused(t, pattern+": the project's members", w.call(caller{user: eve}, http.MethodGet, "/api/v1/projects/red/members", nil))
+	}
+	if r := w.as(eve, http.MethodGet, redImage, harness.Accept, nil); r.Status != http.StatusOK {
+		t.Errorf("what was given: %d %s", r.Status, r.Body)
 	}
 }
 
