@@ -116,7 +116,7 @@ func (s *Store) AccessTokenByHash(ctx context.Context, workspace string, hash []
 	if err != nil {
 		return AccessToken{}, Person{}, wrap(err, "access token")
 	}
-	p, err := readPerson(ctx, s.reads, workspace, bySubject, t.Issuer, t.Owner)
+	p, err := readLogin(ctx, s.reads, workspace, t.Issuer, t.Owner)
 	if err != nil {
 		return AccessToken{}, Person{}, wrap(err, "owner of access token %d", t.ID)
 	}

@@ -129,6 +129,9 @@ func (d *directory) load(ctx context.Context) (*view, error) {
 	if next.hosts, err = readHosts(ctx, q); err != nil {
 		return nil, fmt.Errorf("hosts: %w", err)
 	}
+	if next.admins, err = readAdminGroups(ctx, q, ""); err != nil {
+		return nil, fmt.Errorf("groups: %w", err)
+	}
 	waivers, err := readWaivers(ctx, q, "")
 	if err != nil {
 		return nil, fmt.Errorf("waivers: %w", err)
@@ -182,7 +185,7 @@ func (d *directory) with(ctx context.Context, parts []part) (*view, error) {
 }
 
 // copied says which maps of a view are its own already.
-type copied struct{ people, projects, roles, robots, tokens, waivers bool }
+type copied struct{ people, projects, roles, robots, tokens, waivers, admins bool }
 
 // read replaces a part of v, which shares its maps with an older view until then.
 func (v *view) read(ctx context.Context, q querier, own *copied, p part) error {
@@ -220,6 +223,10 @@ func (v *view) read(ctx context.Context, q querier, own *copied, p part) error {
 			v.waivers, own.waivers = maps.Clone(v.waivers), true
 		}
 		v.waivers[p.workspace] = newWaiverSet(waivers[p.workspace])
+	case changedGroups:
+		admins, err := readAdminGroups(ctx, q, p.workspace)
+		v.admins = replaced(v.admins, &own.admins, p.workspace, admins, err)
+		return err
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func (s *Store) Enroll(ctx context.Context, p Person) (Person, error) {
 }
 
 func (s *Store) enroll(ctx context.Context, p Person) (Person, error) {
-	known, err := readPerson(ctx, s.reads, p.Workspace, bySubject, p.Issuer, p.Subject)
+	known, err := readLogin(ctx, s.reads, p.Workspace, p.Issuer, p.Subject)
 	if isNotFound(err) {
 		return s.enrollFirst(ctx, p)
 	}

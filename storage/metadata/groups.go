@@ -17,7 +17,10 @@ type Group struct {
 	// DN is a directory's name for the group. A group that has one is recognised by
 	// it, in lower case, and not by its name: two branches of a directory may
 	// have a group of one name.
-	DN      string    `json:"dn,omitempty"`
+	DN string `json:"dn,omitempty"`
+	// Admin says that whoever is in the group is an administrator of the workspace;
+	// SetGroupAdmin changes it.
+	Admin   bool      `json:"admin,omitempty"`
 	Created time.Time `json:"created,omitzero"`
 }
 
@@ -30,11 +33,11 @@ type GroupQuery struct {
 	DN     string
 }
 
-const groupColumns = "workspace, id, issuer, name, dn, created"
+const groupColumns = "workspace, id, issuer, name, dn, admin, created"
 
 func scanGroup(scan func(...any) error) (g Group, err error) {
 	var created int64
-	err = scan(&g.Workspace, &g.ID, &g.Issuer, &g.Name, &g.DN, &created)
+	err = scan(&g.Workspace, &g.ID, &g.Issuer, &g.Name, &g.DN, &g.Admin, &created)
 	g.Created = fromMicros(created)
 	return g, err
 }
@@ -52,7 +55,7 @@ func (g Group) check() error {
 // CreateGroup adds a group and answers it with its number. An issuer has one
 // group of a name, another is policy.ErrConflict.
 func (s *Store) CreateGroup(ctx context.Context, g Group) (Group, error) {
-	g.Workspace, g.DN = workspaceOf(g.Workspace), lower(g.DN)
+	g.Workspace, g.DN, g.Admin = workspaceOf(g.Workspace), lower(g.DN), false
 	if g.Created.IsZero() {
 		g.Created = time.Now()
 	}
@@ -75,8 +78,8 @@ func addGroup(ctx context.Context, tx querier, g Group) (Group, error) {
 	if g.ID, err = number(ctx, tx, numberGroup); err != nil {
 		return g, err
 	}
-	_, err = tx.exec(ctx, "INSERT INTO user_groups ("+groupColumns+") VALUES ($1, $2, $3, $4, $5, $6)",
-		g.Workspace, g.ID, g.Issuer, g.Name, g.DN, micros(g.Created))
+	_, err = tx.exec(ctx, "INSERT INTO user_groups ("+groupColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7)",
+		g.Workspace, g.ID, g.Issuer, g.Name, g.DN, g.Admin, micros(g.Created))
 	return g, err
 }
 
@@ -97,9 +100,10 @@ func (s *Store) UpdateGroup(ctx context.Context, g Group) error {
 			g.Workspace, g.ID, g.Name, g.DN); err != nil {
 			return nil, err
 		}
-		return projectsChanged(ctx, tx, g.Workspace, `UPDATE members SET name = $5
+		projects, err := projectsChanged(ctx, tx, g.Workspace, `UPDATE members SET name = $5
 			WHERE workspace = $1 AND kind = $2 AND issuer = $3 AND name = $4 RETURNING project`,
 			g.Workspace, MemberGroup, g.Issuer, was.Name, g.Name)
+		return append(projects, was.touched()...), err
 	})
 	return wrap(err, "update group %d", g.ID)
 }
@@ -115,7 +119,8 @@ func (s *Store) DeleteGroup(ctx context.Context, workspace string, id int64) err
 		if _, err := tx.exec(ctx, "DELETE FROM user_groups WHERE workspace = $1 AND id = $2", workspace, id); err != nil {
 			return nil, err
 		}
-		return dropMember(ctx, tx, workspace, MemberGroup, g.Issuer, g.Name)
+		projects, err := dropMember(ctx, tx, workspace, MemberGroup, g.Issuer, g.Name)
+		return append(projects, g.touched()...), err
 	})
 	return wrap(err, "delete group %d", id)
 }

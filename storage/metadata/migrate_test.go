@@ -83,6 +83,33 @@ func TestAnOlderDatabaseIsCarriedOver(t *testing.T) {
 	})
 }
 
+func TestADatabaseWithoutLinksIsCarriedOver(t *testing.T) {
+	both(t, func(t *testing.T, open func() *Store) {
+		s, ctx := open(), t.Context()
+		liz := enroll(t, s, Person{Issuer: idp, Subject: "liz", Groups: []string{"team"}})
+		alice := addUser(t, s, Person{Name: "alice", SystemAdmin: true}, "")
+		team, err := s.CreateGroup(ctx, Group{Issuer: idp, Name: "team", DN: "cn=team"})
+		must(t, err)
+		must(t, s.LinkPerson(ctx, "", liz.ID, alice.ID))
+		db, provider := gooseOn(t, s)
+		_, err = provider.DownTo(ctx, 3)
+		must(t, err)
+		must(t, db.Close())
+		must(t, s.Close())
+
+		s = open()
+		got, err := s.GroupByID(ctx, "", team.ID)
+		must(t, err)
+		same(t, text(got), text(team))
+		links, err := s.Links(ctx, "")
+		must(t, err)
+		same(t, len(links), 0)
+		same(t, rolesOf(t, s, outside("liz", "cn=team"), "payments"), "[] false")
+		must(t, s.LinkPerson(ctx, "", liz.ID, alice.ID))
+		same(t, rolesOf(t, s, outside("liz", "cn=team"), "payments"), "[admin] false")
+	})
+}
+
 // gooseOn is goose on the database of a store.
 func gooseOn(t *testing.T, s *Store) (*sql.DB, *goose.Provider) {
 	t.Helper()

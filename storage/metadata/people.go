@@ -47,8 +47,19 @@ type PeopleQuery struct {
 	Disabled *bool
 }
 
-const personColumns = `workspace, id, issuer, subject, name, email, real_name, comment,
-	admin, disabled, member_of, created, seen`
+const (
+	personColumns = personHead + "disabled" + personTail
+	// loginColumns are those of a person who comes in: disabled with its main one.
+	loginColumns = personHead + barredPerson + personTail
+
+	personHead = "workspace, id, issuer, subject, name, email, real_name, comment, admin, "
+	personTail = ", member_of, created, seen"
+
+	// barredPerson is whether a row of people, or whom it is linked to, is disabled.
+	barredPerson = `(people.disabled OR EXISTS (SELECT 1 FROM links l
+		JOIN people m ON m.workspace = l.workspace AND m.id = l.main
+		WHERE l.workspace = people.workspace AND l.person = people.id AND m.disabled))`
+)
 
 func scanPerson(scan func(...any) error) (p Person, err error) {
 	var created, seen int64
@@ -113,6 +124,12 @@ func readPerson(ctx context.Context, q querier, workspace, condition string, arg
 		append([]any{workspace}, args...)...).Scan)
 }
 
+// readLogin is readPerson for somebody who comes in.
+func readLogin(ctx context.Context, q querier, workspace, issuer, subject string) (Person, error) {
+	return scanPerson(q.row(ctx, "SELECT "+loginColumns+" FROM people WHERE workspace = $1 AND "+bySubject,
+		workspace, issuer, subject).Scan)
+}
+
 // addPerson gives a person its number and its row.
 func addPerson(ctx context.Context, tx querier, p Person, password string) (Person, error) {
 	groups, err := encoded("groups", p.Groups)
@@ -159,13 +176,18 @@ type personKey struct {
 	identity
 }
 
-type personFacts struct{ admin, disabled bool }
+type personFacts struct {
+	admin, disabled bool
+	// links is nil for most.
+	links *personLinks
+}
 
 // readPeople reads what the view knows of people: all, or one by the key of its change.
 func readPeople(ctx context.Context, q querier, workspace, key string) (map[personKey]personFacts, error) {
 	query, args := "SELECT workspace, issuer, subject, admin, disabled FROM people", []any(nil)
+	var who personKey
 	if key != "" {
-		who := personOf(workspace, key)
+		who = personOf(workspace, key)
 		query += " WHERE workspace = $1 AND issuer = $2 AND subject = $3"
 		args = []any{who.workspace, who.issuer, who.name}
 	}
@@ -178,7 +200,10 @@ func readPeople(ctx context.Context, q querier, workspace, key string) (map[pers
 		all[at] = p
 		return
 	})
-	return all, err
+	if err != nil || len(all) == 0 {
+		return all, err
+	}
+	return all, readLinks(ctx, q, all, who)
 }
 
 // personOf reads the key of a change.

@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"context"
+	"slices"
 
 	"github.com/bondgate/bondgate/policy"
 )
@@ -27,7 +28,7 @@ func (s *Store) UpdatePerson(ctx context.Context, p Person) error {
 func (s *Store) SetPersonAdmin(ctx context.Context, workspace string, id int64, admin bool) error {
 	err := s.changePerson(ctx, workspace, byID, []any{id}, func(ctx context.Context, tx querier, p Person) ([]part, error) {
 		if !admin {
-			if err := s.keepAnAdmin(ctx, tx, p); err != nil {
+			if err := s.keepAnAdmin(ctx, tx, p, false); err != nil {
 				return nil, err
 			}
 		}
@@ -39,8 +40,8 @@ func (s *Store) SetPersonAdmin(ctx context.Context, workspace string, id int64, 
 
 // SetPersonDisabled disables or enables a person. Disabling ends its sessions
 // and what was got with its credentials for good; its access tokens rest until
-// it is enabled. Disabling the last enabled administrator of the workspace is
-// policy.ErrConflict.
+// it is enabled. Whoever is linked to it is locked out with it. Disabling the last
+// enabled administrator of the workspace is policy.ErrConflict.
 func (s *Store) SetPersonDisabled(ctx context.Context, workspace string, id int64, disabled bool) error {
 	err := s.changePerson(ctx, workspace, byID, []any{id}, s.disabling(disabled))
 	return wrap(err, "set whether person %d is disabled", id)
@@ -53,25 +54,48 @@ func (s *Store) disabling(disabled bool) personChange {
 				p.Workspace, p.ID, false)
 			return nil, err
 		}
-		if err := s.keepAnAdmin(ctx, tx, p); err != nil {
+		if err := s.keepAnAdmin(ctx, tx, p, true); err != nil {
 			return nil, err
 		}
-		if _, err := tx.exec(ctx, `UPDATE people SET disabled = $3, generation = generation + 1
-			WHERE workspace = $1 AND id = $2`, p.Workspace, p.ID, true); err != nil {
+		if _, err := tx.exec(ctx, "UPDATE people SET disabled = $3 WHERE workspace = $1 AND id = $2",
+			p.Workspace, p.ID, true); err != nil {
 			return nil, err
 		}
-		_, err := tx.exec(ctx, "DELETE FROM sessions WHERE workspace = $1 AND issuer = $2 AND subject = $3",
-			p.Workspace, p.Issuer, p.Subject)
-		return nil, err
+		others, err := linkedTo(ctx, tx, p)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range append(others, p) {
+			if err := endLogins(ctx, tx, x); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
 	}
 }
 
-// DeletePerson removes a person with its memberships, access tokens and sessions.
+// endLogins ends a person's sessions, and what was got with its credentials.
+func endLogins(ctx context.Context, tx querier, p Person) error {
+	if _, err := tx.exec(ctx, "UPDATE people SET generation = generation + 1 WHERE workspace = $1 AND id = $2",
+		p.Workspace, p.ID); err != nil {
+		return err
+	}
+	_, err := tx.exec(ctx, "DELETE FROM sessions WHERE workspace = $1 AND issuer = $2 AND subject = $3",
+		p.Workspace, p.Issuer, p.Subject)
+	return err
+}
+
+// DeletePerson removes a person with its memberships, links, access tokens and sessions.
 // Robots that it made stay. Deleting the last enabled administrator of the
 // workspace is policy.ErrConflict.
 func (s *Store) DeletePerson(ctx context.Context, workspace string, id int64) error {
 	err := s.changePerson(ctx, workspace, byID, []any{id}, func(ctx context.Context, tx querier, p Person) ([]part, error) {
-		if err := s.keepAnAdmin(ctx, tx, p); err != nil {
+		err := s.keepAnAdmin(ctx, tx, p, false)
+		if err != nil {
+			return nil, err
+		}
+		// It may have been disabled before the lock.
+		if p, err = readPerson(ctx, tx, p.Workspace, byID, p.ID); err != nil {
 			return nil, err
 		}
 		// Before the person, whose row takes them along without a word.
@@ -79,11 +103,15 @@ func (s *Store) DeletePerson(ctx context.Context, workspace string, id int64) er
 		if err != nil {
 			return nil, err
 		}
+		links, err := dropLinks(ctx, tx, p)
+		if err != nil {
+			return nil, err
+		}
 		if err := affectsOne(tx.exec(ctx, "DELETE FROM people WHERE workspace = $1 AND id = $2", p.Workspace, p.ID)); err != nil {
 			return nil, err
 		}
 		projects, err := dropMember(ctx, tx, p.Workspace, MemberUser, p.Issuer, p.Subject)
-		return append(tokens, projects...), err
+		return slices.Concat(tokens, links, projects), err
 	})
 	return wrap(err, "delete person %d", id)
 }
@@ -103,23 +131,27 @@ func (s *Store) changePerson(ctx context.Context, workspace, condition string, a
 	})
 }
 
-// keepAnAdmin fails when p is the last enabled administrator of its workspace.
-func (s *Store) keepAnAdmin(ctx context.Context, tx querier, p Person) error {
-	if s.source.postgres {
-		// Two administrators who disable each other at once would both find the other.
-		if _, err := tx.exec(ctx, "LOCK TABLE people IN SHARE ROW EXCLUSIVE MODE"); err != nil {
-			return err
-		}
+// keepAnAdmin fails when the change of p takes the last enabled administrator of
+// its workspace away: p itself, or with linked somebody who is locked out with p. Two
+// administrators who disable each other at once would both find the other.
+func (s *Store) keepAnAdmin(ctx context.Context, tx querier, p Person, linked bool) error {
+	if err := s.lockPeople(ctx, tx); err != nil {
+		return err
 	}
 	var lastOne bool
-	err := tx.row(ctx, `SELECT admin AND NOT disabled AND NOT EXISTS (
-			SELECT 1 FROM people o WHERE o.workspace = $1 AND o.id <> $2 AND o.admin AND NOT o.disabled)
-		FROM people WHERE workspace = $1 AND id = $2`, p.Workspace, p.ID).Scan(&lastOne)
+	err := tx.row(ctx, "SELECT EXISTS ("+enabledAdmins+" AND "+taken+") AND NOT EXISTS ("+enabledAdmins+" AND NOT "+taken+")",
+		p.Workspace, p.ID, linked).Scan(&lastOne)
 	if err == nil && lastOne {
 		return errLastAdmin
 	}
 	return err
 }
+
+const (
+	enabledAdmins = "SELECT 1 FROM people WHERE workspace = $1 AND admin AND NOT " + barredPerson
+	taken         = `(id = $2 OR $3 AND EXISTS (SELECT 1 FROM links t
+		WHERE t.workspace = $1 AND t.person = people.id AND t.main = $2))`
+)
 
 // localPerson are the arguments of bySubject for somebody in the gateway's own database.
 func localPerson(name string) []any { return []any{policy.LocalIssuer, name} }

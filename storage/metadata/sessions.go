@@ -44,7 +44,7 @@ func (s *Store) CreateSession(ctx context.Context, x Session) error {
 		return wrap(err, "create a session")
 	}
 	err = s.update(ctx, func(ctx context.Context, tx querier) error {
-		p, err := readPerson(ctx, tx, x.Workspace, bySubject, x.Issuer, x.Subject)
+		p, err := readLogin(ctx, tx, x.Workspace, x.Issuer, x.Subject)
 		if err != nil {
 			return fmt.Errorf("%q: %w", x.Subject, err)
 		}

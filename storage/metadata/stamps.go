@@ -60,7 +60,7 @@ var errNoCredential = fmt.Errorf("no credential that is known: %w", policy.ErrUn
 
 func (s *Store) personStamp(ctx context.Context, workspace, issuer, subject string) (string, error) {
 	var id, generation int64
-	err := s.reads.row(ctx, "SELECT id, generation FROM people WHERE workspace = $1 AND "+bySubject+" AND NOT disabled",
+	err := s.reads.row(ctx, "SELECT id, generation FROM people WHERE workspace = $1 AND "+bySubject+" AND NOT "+barredPerson,
 		workspace, issuer, subject).Scan(&id, &generation)
 	return fmt.Sprintf("person:%d:%d", id, generation), err
 }

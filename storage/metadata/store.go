@@ -219,6 +219,7 @@ const (
 	changedAccessToken = "access-token"
 	changedWorkspace   = "workspace"
 	changedWaivers     = "waiver"
+	changedGroups      = "group"
 	changedSecret      = "secret"
 	changedRepository  = "repository"
 )

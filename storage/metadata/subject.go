@@ -37,7 +37,7 @@ func (v *view) Subject(p policy.Principal, project string, at time.Time) policy.
 
 func (v *view) person(p *policy.Principal, workspace, project string, at time.Time) policy.Subject {
 	person, known := v.people[personKey{workspace, identity{p.Issuer, p.ID}}]
-	if person.disabled {
+	if person.disabled || person.links != nil && v.barred(workspace, person.links) {
 		return policy.Subject{Disabled: true}
 	}
 	var s policy.Subject
@@ -48,11 +48,15 @@ func (v *view) person(p *policy.Principal, workspace, project string, at time.Ti
 		return s
 	}
 	var set roles
-	if person.admin {
+	if person.admin || v.adminOf(workspace, p.Issuer, p.Groups) {
 		set |= admin
 	}
-	if facts := v.projects[named{workspace, project}]; facts != nil {
-		set |= v.give(&s, workspace, facts.users[identity{p.Issuer, p.ID}])
+	self, facts := identity{p.Issuer, p.ID}, v.projects[named{workspace, project}]
+	if person.links != nil {
+		set |= v.others(&s, workspace, facts, self, person.links)
+	}
+	if facts != nil {
+		set |= v.give(&s, workspace, facts.users[self])
 		if len(facts.groups) > 0 {
 			for _, group := range p.Groups {
 				set |= v.give(&s, workspace, facts.groups[identity{p.Issuer, group}])

@@ -92,6 +92,9 @@ func TestSubjectAllocatesNothing(t *testing.T) {
 		}},
 	}
 	grants := newReach([]RobotGrant{{Project: AnyProject, Rights: []string{"pull"}}, {Project: "p", Rights: []string{"push"}}})
+	v.people[personKey{"default", identity{policy.LocalIssuer, "liz"}}] = personFacts{links: &personLinks{main: identity{policy.LocalIssuer, "alice"}}}
+	v.admins = map[string]adminGroups{"default": {{"other", "team"}: {}}}
+	linked := policy.Principal{Issuer: policy.LocalIssuer, ID: "liz", Kind: policy.KindUser}
 	at := time.Now()
 	v.robots = map[numbered]*robotFacts{{"default", 7}: {expires: at.Add(time.Hour), reach: grants}}
 	v.tokens = map[numbered]*tokenFacts{{"default", 7}: {owner: identity{policy.LocalIssuer, "alice"}, limited: true, reach: grants}}
@@ -102,6 +105,9 @@ func TestSubjectAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		if len(v.Subject(p, "p", at).Roles) != 2 || v.Waivers(repo, "sha256:x", at) != nil {
 			t.Error("wrong answer")
+		}
+		if len(v.Subject(linked, "p", at).Roles) != 1 {
+			t.Error("wrong answer for somebody who is linked")
 		}
 		if len(v.Subject(robot, "p", at).Grants) != 2 || len(v.Subject(token, "q", at).Limits) != 1 {
 			t.Error("wrong answer for a credential")

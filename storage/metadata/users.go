@@ -44,7 +44,7 @@ func (s *Store) User(ctx context.Context, workspace, name string) (Person, error
 // PasswordHash answers a local person's hash and whether the person is disabled,
 // from the database and not from memory.
 func (s *Store) PasswordHash(ctx context.Context, workspace, name string) (hash string, disabled bool, err error) {
-	err = s.reads.row(ctx, "SELECT password, disabled FROM people WHERE workspace = $1 AND "+bySubject,
+	err = s.reads.row(ctx, "SELECT password, "+barredPerson+" FROM people WHERE workspace = $1 AND "+bySubject,
 		workspaceOf(workspace), policy.LocalIssuer, name).Scan(&hash, &disabled)
 	return hash, disabled, wrap(err, "password of user %q", name)
 }

@@ -57,6 +57,7 @@ type view struct {
 	tokens   map[numbered]*tokenFacts
 	hosts    map[string]string
 	waivers  map[string]*waiverSet
+	admins   map[string]adminGroups
 }
 
 // Revision grows with every change of what a view holds, and of secrets.

@@ -63,6 +63,7 @@ func isolation(t *testing.T, open func() *Store) {
 	const here, there = "default", "prod"
 	alice := addUser(t, s, Person{Name: "alice", SystemAdmin: true}, "hash")
 	addUser(t, s, Person{Name: "root", SystemAdmin: true}, "")
+	other := addUser(t, s, Person{Name: "other"}, "")
 	p := addProject(t, s, policy.Project{Name: "payments"})
 	m := addMember(t, s, Member{Project: "payments", Name: "alice", Role: "guest"})
 	g, err := s.CreateGroup(ctx, Group{Issuer: idp, Name: "team"})
@@ -91,10 +92,12 @@ func isolation(t *testing.T, open func() *Store) {
 			"RobotByID": fails(s.RobotByID(ctx, ws, r.ID)), "RobotByName": fails(s.RobotByName(ctx, ws, "", "ci")), "RobotSecrets": secrets,
 			"UpdateRobot": s.UpdateRobot(ctx, Robot{Workspace: ws, ID: r.ID}), "SetRobotSecret": s.SetRobotSecret(ctx, ws, r.ID, []byte("x"), time.Time{}),
 			"AccessTokenByID": fails(s.AccessTokenByID(ctx, ws, x.ID)), "AccessTokenByHash": byHash,
-			"Session": fails(s.Session(ctx, ws, "x", time.Now())),
+			"Session": fails(s.Session(ctx, ws, "x", time.Now())), "SetGroupAdmin": s.SetGroupAdmin(ctx, ws, g.ID, true),
+			"LinkPerson": s.LinkPerson(ctx, ws, other.ID, alice.ID),
 		}
 	}
 	removals := []func(ws string) error{
+		func(ws string) error { return s.UnlinkPerson(ctx, ws, other.ID) },
 		func(ws string) error { return s.DeleteAccessToken(ctx, ws, x.ID) },
 		func(ws string) error { return s.DeleteSession(ctx, ws, "x") },
 		func(ws string) error { return s.RemoveMemberByID(ctx, ws, "payments", m.ID) },
