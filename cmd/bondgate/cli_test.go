@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -62,6 +63,19 @@ func TestTheCommandLine(t *testing.T) {
 		{"a part is shown", "project show team", "", `alice \(user, local\): developer of team/web-\*`, ""},
 		{"a part is taken away", "member remove team alice --repositories team/web-* --json", "", `"name": "alice"`, ""},
 		{"members are listed as JSON", "member list team --json", "", `"role": "maintainer"`, ""},
+		{"a person is one with another", "user link bob --to alice", "", `^linked bob to alice\n$`, ""},
+		{"with one", "user link bob --to admin", "", "", "one link"},
+		{"not with itself", "user link admin --to admin", "", "", "itself"},
+		{"nor with nobody", "user link admin --to nobody", "", "", "nobody is called"},
+		{"everybody is listed", "user people", "", `NAME +ISSUER +SUBJECT +LINKED TO .*\nadmin +local +admin +- +yes .*\nalice .*\nbob +local +bob +alice +- `, ""},
+		{"everybody is listed as JSON", "user people --json", "", `"linked_to": "alice"`, ""},
+		{"they are parted", "user unlink bob", "", `^unlinked bob\n$`, ""},
+		{"once", "user unlink bob", "", "", "not found"},
+		{"a group is of administrators", "group admin cn=devs,o=acme --issuer ldap", "", `cn=devs,o=acme of ldap are administrators`, ""},
+		{"groups are listed", "group list", "", `NAME +ISSUER +DN +ADMIN\ncn=devs,o=acme +ldap +- +yes\n`, ""},
+		{"a group is so no more", "group admin cn=devs,o=acme --issuer ldap --off", "", `are not administrators`, ""},
+		{"groups are listed as JSON", "group list --json", "", `"admin": false`, ""},
+		{"a group of another issuer is another", "group admin cn=devs,o=acme --issuer other", "", "", "not found"},
 		{"a project is shown", "project show team", "", `(?s)label +tier=prod.*member +alice.*owner +payments.*pack +image=deny \{"allow_root":false\}`, ""},
 		{"a project is shown as JSON", "project show team --json", "", `"members": \[`, ""},
 		{"a member loses the role", "member remove team alice", "", "removed", ""},
@@ -98,6 +112,39 @@ func TestTheCommandLine(t *testing.T) {
 	}
 	if status, _ := s.get("/v2/", "bob", "bobs-password"); status != 401 {
 		t.Errorf("the old password answers %d", status)
+	}
+}
+
+func TestPeopleWhoAreLinkedAreOneAtOnce(t *testing.T) {
+	s := start(t, t.TempDir())
+	for _, name := range []string{"alice", "bob"} {
+		if _, err := s.cli(name+"s-password\n", "user", "add", name, "--password-stdin"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.must("project", "create", "team")
+	s.must("member", "add", "team", "alice", "guest")
+	bob := func(path string, want int) {
+		t.Helper()
+		if status, body := s.get(path, "bob", "bobs-password"); status != want {
+			t.Errorf("%s answers %d, not %d: %s", path, status, want, body)
+		}
+	}
+	bob("/api/v1/projects/team", http.StatusNotFound)
+	s.must("user", "link", "bob", "--to", "alice")
+	bob("/api/v1/projects/team", http.StatusOK)
+	if status, _ := s.get("/api/v1/people", "bob", "bobs-password"); status != http.StatusForbidden {
+		t.Errorf("somebody who is no administrator lists people: %d", status)
+	}
+	s.must("user", "disable", "alice")
+	bob("/api/v1/projects/team", http.StatusUnauthorized)
+	s.must("user", "enable", "alice")
+	s.must("user", "unlink", "bob")
+	bob("/api/v1/projects/team", http.StatusNotFound)
+	s.must("user", "link", "alice", "--to", "admin")
+	bob("/api/v1/people", http.StatusForbidden)
+	if status, _ := s.get("/api/v1/people", "alice", "alices-password"); status != http.StatusOK {
+		t.Errorf("whoever is one with an administrator is answered %d", status)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 
 func newUser(d deps) *cobra.Command {
 	group, r := d.group("user", "The accounts of the gateway's own")
-	group.AddCommand(r.userAdd(), r.userList(), r.userPasswd(),
+	group.AddCommand(r.userAdd(), r.userList(), r.userPasswd(), r.userPeople(), r.userLink(), r.userUnlink(),
 		r.userState("disable", "Lock an account out, from the next request on", true),
 		r.userState("enable", "Let an account in again", false))
 	return group

@@ -16,7 +16,7 @@ import (
 func (a *App) harbor() *api.HarborConfig {
 	h := harborStore{a.store}
 	cfg := &api.HarborConfig{
-		People: h, Changes: h, Groups: groups{a.store}, Projects: h, Members: h, Robots: robots{a.store}, RobotSecrets: a.store,
+		People: h, Changes: h, Links: links{a.store}, Groups: groups{a.store}, Projects: h, Members: h, Robots: robots{a.store}, RobotSecrets: a.store,
 		AccessTokens: tokensOf{a.store}, Roles: roles{a.store}, Workspaces: workspaces{a.store}, View: a.store,
 		RobotPrefix: a.cfg.Identity.Robots.Prefix, Overlap: time.Duration(a.cfg.Identity.Robots.Overlap), Version: a.opts.Version,
 	}
@@ -164,7 +164,7 @@ func (h harborStore) DeleteMembership(ctx context.Context, workspace, project st
 type groups struct{ store *metadata.Store }
 
 func groupOf(g metadata.Group) api.Group {
-	return api.Group{ID: g.ID, Issuer: g.Issuer, Name: g.Name, DN: g.DN, Created: g.Created}
+	return api.Group{ID: g.ID, Issuer: g.Issuer, Name: g.Name, DN: g.DN, Admin: g.Admin, Created: g.Created}
 }
 
 func (g groups) Groups(ctx context.Context, workspace string) ([]api.Group, error) {
@@ -188,6 +188,17 @@ func (g groups) RenameGroup(ctx context.Context, workspace string, id int64, nam
 
 func (g groups) DeleteGroup(ctx context.Context, workspace string, id int64) error {
 	return g.store.DeleteGroup(ctx, workspace, id)
+}
+
+func (g groups) SetGroupAdmin(ctx context.Context, workspace string, id int64, admin bool) error {
+	return g.store.SetGroupAdmin(ctx, workspace, id, admin)
+}
+
+type links struct{ *metadata.Store }
+
+func (l links) Links(ctx context.Context, workspace string) ([]api.Link, error) {
+	all, err := l.Store.Links(ctx, workspace)
+	return mapped(all, err, func(x metadata.Link) api.Link { return api.Link(x) })
 }
 
 type robots struct{ store *metadata.Store }

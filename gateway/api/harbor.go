@@ -47,7 +47,9 @@ type Group struct {
 	ID int64
 	// Issuer vouches for Name; DN is the directory's own name of it.
 	Issuer, Name, DN string
-	Created          time.Time
+	// Admin says that whoever is in it is an administrator of the workspace.
+	Admin   bool
+	Created time.Time
 }
 
 // Groups are the groups of a workspace.
@@ -57,6 +59,7 @@ type Groups interface {
 	// RenameGroup changes what a group is called.
 	RenameGroup(ctx context.Context, workspace string, id int64, name string) error
 	DeleteGroup(ctx context.Context, workspace string, id int64) error
+	SetGroupAdmin(ctx context.Context, workspace string, id int64, admin bool) error
 }
 
 // ProjectDetail is a project with what only its settings show.
@@ -167,7 +170,7 @@ type Directory interface {
 
 func (c *HarborConfig) check() error {
 	for _, part := range []any{
-		c.People, c.Changes, c.Groups, c.Projects, c.Members, c.Robots, c.RobotSecrets, c.AccessTokens, c.Roles, c.Workspaces, c.View,
+		c.People, c.Changes, c.Links, c.Groups, c.Projects, c.Members, c.Robots, c.RobotSecrets, c.AccessTokens, c.Roles, c.Workspaces, c.View,
 	} {
 		if part == nil {
 			return fmt.Errorf("make the Harbor API: a part is missing: %w", policy.ErrInvalid)
@@ -184,6 +187,7 @@ func (c *HarborConfig) check() error {
 type HarborConfig struct {
 	People       People
 	Changes      PeopleChanges
+	Links        Links
 	Groups       Groups
 	Projects     ProjectSettings
 	Members      Memberships

@@ -60,7 +60,7 @@ func harborGroup(g Group) HarborGroup {
 }
 
 func groupDoc(g Group) map[string]any {
-	return map[string]any{"name": g.Name, "issuer": g.Issuer, "dn": g.DN}
+	return map[string]any{"name": g.Name, "issuer": g.Issuer, "dn": g.DN, "admin": g.Admin}
 }
 
 func (a *API) harborListGroups(c *call) (plan, error) {

@@ -208,6 +208,12 @@ func identityRoutes() []route {
 
 		{method: "GET", pattern: "/directories/{directory}/people/{user}", action: policy.AdminAPI, resource: "directory", verb: "read", status: 200, reply: replyOf[DirectoryPerson](), plan: (*API).lookUp},
 
+		{method: "GET", pattern: "/people", action: policy.AdminAPI, resource: "user", verb: "list", status: 200, reply: replyOf[[]KnownPerson](), plan: (*API).listPeople},
+		{method: "PUT", pattern: "/people/{user}/link", action: policy.AdminAPI, resource: "user", verb: "update", status: 200, body: bodyOf[NewLink](), reply: replyOf[KnownPerson](), plan: (*API).linkPerson},
+		{method: "DELETE", pattern: "/people/{user}/link", action: policy.AdminAPI, resource: "user", verb: "update", status: 204, plan: (*API).unlinkPerson},
+		{method: "GET", pattern: "/groups", action: policy.AdminAPI, resource: "group", verb: "list", status: 200, reply: replyOf[[]KnownGroup](), plan: (*API).listGroups},
+		{method: "PUT", pattern: "/groups/{group_id}/admin", action: policy.AdminAPI, resource: "group", verb: "update", status: 200, body: bodyOf[GroupState](), reply: replyOf[KnownGroup](), plan: (*API).setGroupAdmin},
+
 		{method: "GET", pattern: "/workspaces", action: policy.AdminAPI, resource: "workspace", verb: "list", status: 200, reply: replyOf[[]Workspace](), plan: (*API).listWorkspaces},
 		{method: "POST", pattern: "/workspaces", action: policy.AdminAPI, resource: "workspace", verb: "create", status: 201, body: bodyOf[NewWorkspace](), reply: replyOf[Workspace](), plan: (*API).createWorkspace},
 		{method: "GET", pattern: workspace, action: policy.AdminAPI, resource: "workspace", verb: "read", status: 200, reply: replyOf[Workspace](), plan: (*API).readWorkspace},

@@ -29,6 +29,8 @@ func good(o operation, v map[string]string, n int) any {
 		"PATCH /api/v1/projects/{project}":                                  object{"description": "changed"},
 		"PUT /api/v1/projects/{project}/members/{kind}/{name}":              object{"role": "guest"},
 		"POST /api/v1/waivers":                                              object{"rule": "image.root_user", "projects": []string{v["project"]}, "reason": "r", "expires": "2999-01-01T00:00:00Z"},
+		"PUT /api/v1/people/{user}/link":                                    object{"main": eve},
+		"PUT /api/v1/groups/{group_id}/admin":                               object{"admin": true},
 		"PUT /api/v1/roles/{role}":                                          object{"rights": []string{"pull"}},
 		"POST /api/v1/workspaces":                                           object{"name": name, "hosts": []string{}, "admin": root, "admin_password": password},
 		"PATCH /api/v1/workspaces/{workspace}":                              object{"description": "changed"},
@@ -140,6 +142,10 @@ func (w *idorWorld) fresh(v map[string]string, o operation, n int) map[string]st
 		v["user_id"] = w.location(as, "/api/v2.0/users", map[string]any{"username": name, "password": password})
 	case strings.HasSuffix(o.path, "{group_id}") && o.method == http.MethodDelete:
 		v["group_id"] = w.location(as, "/api/v2.0/usergroups", map[string]any{"group_name": name, "group_type": 2})
+	case strings.HasSuffix(o.path, "/link") && o.method == http.MethodDelete:
+		v["user"] = name
+		w.api(http.MethodPost, "/users", map[string]any{"name": name, "password": password})
+		w.api(http.MethodPut, "/people/"+name+"/link", map[string]any{"main": eve})
 	case o.method != http.MethodDelete:
 	case strings.HasSuffix(o.path, "{role}"):
 		v["role"] = name

@@ -108,6 +108,8 @@ func bodies(o operation, values map[string]string) []any {
 	known := map[string][]any{
 		"PUT /api/v1/users/{user}/password":                             {map[string]any{"password": password + "x"}},
 		"PUT /api/v1/users/{user}/disabled":                             {map[string]any{"disabled": true}},
+		"PUT /api/v1/people/{user}/link":                                {map[string]any{"main": eve}, map[string]any{"main": values["user"]}, map[string]any{"main": "nobody-at-all"}, map[string]any{"main": ""}},
+		"PUT /api/v1/groups/{group_id}/admin":                           {map[string]any{"admin": true}},
 		"PATCH /api/v1/projects/{project}":                              {map[string]any{"public": true, "owner": eve}, map[string]any{"owner": "\x07"}, map[string]any{"policies": map[string]any{"none": 1}}},
 		"PUT /api/v1/projects/{project}/members/{kind}/{name}":          {map[string]any{"role": "projectAdmin"}, map[string]any{"role": "blue-reader"}, map[string]any{"role": "norole"}},
 		"PUT /api/v1/roles/{role}":                                      {map[string]any{"rights": []string{"pull"}}},
@@ -264,7 +266,7 @@ func (w *idorWorld) state() string {
 	w.t.Helper()
 	var b strings.Builder
 	for _, path := range []string{
-		"/api/v1/users", "/api/v1/projects/blue", "/api/v1/projects/blue/members", "/api/v1/waivers", "/api/v1/roles", "/api/v1/workspaces",
+		"/api/v1/users", "/api/v1/people", "/api/v1/groups", "/api/v1/projects/blue", "/api/v1/projects/blue/members", "/api/v1/waivers", "/api/v1/roles", "/api/v1/workspaces",
 		"/api/v1/access-tokens?user=bob", "/api/v2.0/users?page_size=100", "/api/v2.0/usergroups", "/api/v2.0/projects/blue",
 		"/api/v2.0/projects/blue/metadatas", "/api/v2.0/projects/blue/members", "/api/v2.0/projects/blue/robots", "/api/v2.0/robots",
 	} {
