@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"sync"
 	"time"
+
+	"github.com/bondgate/bondgate/gateway/bounded"
 )
 
 // CredentialTag is what a credential is remembered under instead of itself: a
@@ -15,15 +17,12 @@ type CredentialTag [sha256.Size]byte
 
 // Successes is a bounded memory of credentials that were right, for providers
 // whose check is costly, with what V says about each. It never holds a password.
-// It keeps two generations and forgets the older when the newer is full, so that
-// a flood of credentials costs no scan and no list.
 type Successes[V any] struct {
-	key   []byte
-	limit int
-	hold  time.Duration
+	key  []byte
+	hold time.Duration
 
-	mu       sync.Mutex
-	now, old map[CredentialTag]held[V]
+	mu    sync.Mutex
+	known *bounded.Map[CredentialTag, held[V]]
 }
 
 type held[V any] struct {
@@ -34,8 +33,7 @@ type held[V any] struct {
 // NewSuccesses makes a memory of about limit credentials, each for hold.
 func NewSuccesses[V any](limit int, hold time.Duration) *Successes[V] {
 	s := &Successes[V]{
-		key: make([]byte, sha256.Size), limit: max(1, limit/2), hold: hold,
-		now: map[CredentialTag]held[V]{}, old: map[CredentialTag]held[V]{},
+		key: make([]byte, sha256.Size), hold: hold, known: bounded.New[CredentialTag, held[V]](limit),
 	}
 	_, _ = rand.Read(s.key) // never fails
 	return s
@@ -58,7 +56,7 @@ func (s *Successes[V]) Tag(workspace, name, password string) CredentialTag {
 func (s *Successes[V]) Get(t CredentialTag, at time.Time) (V, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.find(t)
+	e, ok := s.known.Peek(t)
 	if !ok || !at.Before(e.until) {
 		var none V
 		return none, false
@@ -70,7 +68,7 @@ func (s *Successes[V]) Get(t CredentialTag, at time.Time) (V, bool) {
 func (s *Successes[V]) Put(t CredentialTag, v V, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.set(t, held[V]{value: v, until: at.Add(s.hold)})
+	s.known.Put(t, held[V]{value: v, until: at.Add(s.hold)})
 }
 
 // Amend changes what is remembered, if it still is. The time that it holds does
@@ -78,8 +76,8 @@ func (s *Successes[V]) Put(t CredentialTag, v V, at time.Time) {
 func (s *Successes[V]) Amend(t CredentialTag, v V) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.find(t); ok {
-		s.set(t, held[V]{value: v, until: e.until})
+	if e, ok := s.known.Peek(t); ok {
+		s.known.Put(t, held[V]{value: v, until: e.until})
 	}
 }
 
@@ -87,24 +85,5 @@ func (s *Successes[V]) Amend(t CredentialTag, v V) {
 func (s *Successes[V]) Drop(t CredentialTag) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.now, t)
-	delete(s.old, t)
-}
-
-// find wants the lock.
-func (s *Successes[V]) find(t CredentialTag) (held[V], bool) {
-	e, ok := s.now[t]
-	if !ok {
-		e, ok = s.old[t]
-	}
-	return e, ok
-}
-
-// set wants the lock.
-func (s *Successes[V]) set(t CredentialTag, e held[V]) {
-	if _, there := s.now[t]; !there && len(s.now) >= s.limit {
-		s.now, s.old = make(map[CredentialTag]held[V], s.limit), s.now
-	}
-	delete(s.old, t)
-	s.now[t] = e
+	s.known.Drop(t)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bondgate/bondgate/gateway/authn"
+	"github.com/bondgate/bondgate/gateway/bounded"
 	"github.com/bondgate/bondgate/gateway/errcode"
 	"github.com/bondgate/bondgate/policy"
 )
@@ -40,7 +41,7 @@ type LoginsConfig struct {
 type Logins struct {
 	cfg  LoginsConfig
 	mu   sync.Mutex
-	seen *generations[attempt, record]
+	seen *bounded.Map[attempt, record]
 }
 
 var _ authn.Logins = (*Logins)(nil)
@@ -88,7 +89,7 @@ func NewLogins(cfg LoginsConfig) (*Logins, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Logins{cfg: cfg, seen: newGenerations[attempt, record](cfg.Entries)}, nil
+	return &Logins{cfg: cfg, seen: bounded.New[attempt, record](cfg.Entries)}, nil
 }
 
 // Admit answers [policy.ErrLimited], with how long to wait, for a name or an
@@ -103,7 +104,7 @@ func (l *Logins) Admit(workspace, name, address string) error {
 	defer l.mu.Unlock()
 	var wait time.Duration
 	for _, k := range keys {
-		if r, there := l.seen.get(k.attempt); there {
+		if r, there := l.seen.Use(k.attempt); there {
 			wait = max(wait, r.until.Sub(now))
 		}
 	}
@@ -123,8 +124,8 @@ func (l *Logins) Failed(workspace, name, address string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, k := range keys {
-		r, _ := l.seen.get(k.attempt)
-		l.seen.put(k.attempt, l.failed(r, k.most, now))
+		r, _ := l.seen.Use(k.attempt)
+		l.seen.Put(k.attempt, l.failed(r, k.most, now))
 	}
 }
 
@@ -159,7 +160,7 @@ func (l *Logins) Passed(workspace, name, address string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.seen.drop(keys[0].attempt)
+	l.seen.Drop(keys[0].attempt)
 }
 
 type bound struct {

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/bondgate/bondgate/gateway/bounded"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -40,9 +41,9 @@ type RequestsConfig struct {
 type Requests struct {
 	cfg        RequestsConfig
 	mu         sync.Mutex
-	identities *generations[identity, *rate.Limiter]
-	projects   *generations[project, *rate.Limiter]
-	addresses  *generations[netip.Prefix, *rate.Limiter]
+	identities *bounded.Map[identity, *rate.Limiter]
+	projects   *bounded.Map[project, *rate.Limiter]
+	addresses  *bounded.Map[netip.Prefix, *rate.Limiter]
 }
 
 type identity struct {
@@ -70,9 +71,9 @@ func NewRequests(cfg RequestsConfig) (*Requests, error) {
 	}
 	return &Requests{
 		cfg:        cfg,
-		identities: newGenerations[identity, *rate.Limiter](cfg.Entries),
-		projects:   newGenerations[project, *rate.Limiter](cfg.Entries),
-		addresses:  newGenerations[netip.Prefix, *rate.Limiter](cfg.Entries),
+		identities: bounded.New[identity, *rate.Limiter](cfg.Entries),
+		projects:   bounded.New[project, *rate.Limiter](cfg.Entries),
+		addresses:  bounded.New[netip.Prefix, *rate.Limiter](cfg.Entries),
 	}, nil
 }
 
@@ -106,13 +107,13 @@ func (r *Requests) Caller(p policy.Principal, name, address string) error {
 }
 
 // take takes one from a counter; what is refused is not taken.
-func take[K comparable](r *Requests, from *generations[K, *rate.Limiter], key K, limit Rate, what string) error {
+func take[K comparable](r *Requests, from *bounded.Map[K, *rate.Limiter], key K, limit Rate, what string) error {
 	now := r.cfg.Now()
 	r.mu.Lock()
-	l, ok := from.get(key)
+	l, ok := from.Use(key)
 	if !ok {
 		l = rate.NewLimiter(rate.Limit(limit.PerSecond), limit.Burst)
-		from.put(key, l)
+		from.Put(key, l)
 	}
 	r.mu.Unlock()
 	reservation := l.ReserveN(now, 1)
