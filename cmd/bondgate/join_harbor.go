@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bondgate/bondgate/gateway/api"
+	"github.com/bondgate/bondgate/gateway/authn/robot"
 	"github.com/bondgate/bondgate/policy"
 	"github.com/bondgate/bondgate/storage/metadata"
 )
@@ -18,7 +19,9 @@ func (a *App) harbor() *api.HarborConfig {
 	cfg := &api.HarborConfig{
 		People: h, Changes: h, Links: links{a.store}, Groups: groups{a.store}, Projects: h, Members: h, Robots: robots{a.store}, RobotSecrets: a.store,
 		AccessTokens: tokensOf{a.store}, Roles: roles{a.store}, Workspaces: workspaces{a.store}, View: a.store,
-		RobotPrefix: a.cfg.Identity.Robots.Prefix, Overlap: time.Duration(a.cfg.Identity.Robots.Overlap), Version: a.opts.Version,
+		RobotPrefix: a.cfg.Identity.Robots.Prefix,
+		RobotName:   func(project, name string) string { return robot.Name(a.cfg.Identity.Robots.Prefix, project, name) },
+		Overlap:     time.Duration(a.cfg.Identity.Robots.Overlap), Version: a.opts.Version,
 	}
 	for _, d := range a.identity.directories {
 		cfg.Directories = append(cfg.Directories, d)
@@ -63,6 +66,11 @@ func (h harborStore) PersonByName(ctx context.Context, workspace, name string) (
 	return personOf(p), err
 }
 
+func (h harborStore) PersonBySubject(ctx context.Context, workspace, issuer, subject string) (api.Person, error) {
+	p, err := h.store.PersonBySubject(ctx, workspace, issuer, subject)
+	return personOf(p), err
+}
+
 func (h harborStore) UpdatePerson(ctx context.Context, workspace string, p api.Person) error {
 	return h.store.UpdatePerson(ctx, metadata.Person{
 		ID: p.ID, Workspace: workspace, Email: p.Email, RealName: p.RealName, Comment: p.Comment,
@@ -81,18 +89,17 @@ func (h harborStore) DeletePerson(ctx context.Context, workspace string, id int6
 	return h.store.DeletePerson(ctx, workspace, id)
 }
 
-func (h harborStore) detail(ctx context.Context, p metadata.Project) (api.ProjectDetail, error) {
+func detailOf(p metadata.Project, repositories int) (api.ProjectDetail, error) {
 	out := api.ProjectDetail{
 		Project: p.Project, ID: p.ID, Description: p.Description, Created: p.Created, Updated: p.Created, Metadata: p.Metadata,
+		Repositories: repositories,
 	}
 	if len(p.Policies) > 0 {
 		if err := json.Unmarshal(p.Policies, &out.Policies); err != nil {
 			return out, fmt.Errorf("read the policies of project %s: %w", p.Name, err)
 		}
 	}
-	var err error
-	out.Repositories, err = h.store.CountRepositories(ctx, p.Workspace, p.Name)
-	return out, err
+	return out, nil
 }
 
 func (h harborStore) ProjectDetails(ctx context.Context, workspace string) ([]api.ProjectDetail, error) {
@@ -100,9 +107,13 @@ func (h harborStore) ProjectDetails(ctx context.Context, workspace string) ([]ap
 	if err != nil {
 		return nil, err
 	}
+	repositories, err := h.store.RepositoryCounts(ctx, workspace)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]api.ProjectDetail, 0, len(all))
 	for _, p := range all {
-		d, err := h.detail(ctx, p)
+		d, err := detailOf(p, repositories[p.Name])
 		if err != nil {
 			return nil, err
 		}
@@ -116,7 +127,11 @@ func (h harborStore) ProjectDetail(ctx context.Context, workspace, name string) 
 	if err != nil {
 		return api.ProjectDetail{}, err
 	}
-	return h.detail(ctx, p)
+	n, err := h.store.CountRepositories(ctx, workspace, name)
+	if err != nil {
+		return api.ProjectDetail{}, err
+	}
+	return detailOf(p, n)
 }
 
 func (h harborStore) UpdateProjectDetail(ctx context.Context, workspace string, d api.ProjectDetail) error {

@@ -52,11 +52,10 @@ func (a *API) lookUp(c *call) (plan, error) {
 		case err != nil:
 			return nil, err
 		}
-		people, err := a.harbor.People.People(ctx, c.workspace())
-		if err != nil {
+		_, err = a.harbor.People.PersonBySubject(ctx, c.workspace(), who.Issuer, who.ID)
+		if who.Known = err == nil; err != nil && !errors.Is(err, policy.ErrNotFound) {
 			return nil, err
 		}
-		who.Known = slices.ContainsFunc(people, func(p Person) bool { return p.Issuer == who.Issuer && p.Subject == who.ID })
 		who.Roles, err = a.rolesOf(ctx, policy.Principal{
 			Workspace: c.workspace(), Issuer: who.Issuer, ID: who.ID, Name: who.Login, Kind: policy.KindUser, Groups: who.Groups,
 		}, c)

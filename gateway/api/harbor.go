@@ -31,6 +31,7 @@ type People interface {
 	People(ctx context.Context, workspace string) ([]Person, error)
 	PersonByID(ctx context.Context, workspace string, id int64) (Person, error)
 	PersonByName(ctx context.Context, workspace, name string) (Person, error)
+	PersonBySubject(ctx context.Context, workspace, issuer, subject string) (Person, error)
 }
 
 // PeopleChanges change them. The last enabled administrator of a workspace stays:
@@ -176,8 +177,8 @@ func (c *HarborConfig) check() error {
 			return fmt.Errorf("make the Harbor API: a part is missing: %w", policy.ErrInvalid)
 		}
 	}
-	if c.RobotPrefix == "" {
-		return fmt.Errorf("make the Harbor API: robots need a prefix: %w", policy.ErrInvalid)
+	if c.RobotPrefix == "" || c.RobotName == nil {
+		return fmt.Errorf("make the Harbor API: robots need a prefix and names: %w", policy.ErrInvalid)
 	}
 	return nil
 }
@@ -198,8 +199,10 @@ type HarborConfig struct {
 	Workspaces   Workspaces
 	View         policy.Directory
 	Directories  []Directory
-	// RobotPrefix is what the names of robots begin with.
+	// RobotPrefix is what the names of robots begin with; RobotName is the whole name
+	// that one logs in by, with an empty project for one of the system.
 	RobotPrefix string
+	RobotName   func(project, name string) string
 	// Overlap is how long a robot's secret stays good after a new one was made.
 	Overlap time.Duration
 	Version string

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/bondgate/bondgate/gateway/errcode"
@@ -233,28 +234,20 @@ func (a *API) harborCurrentUser(c *call) (plan, error) {
 		if who.Kind != policy.KindUser {
 			return u, nil
 		}
-		all, err := a.harbor.People.People(ctx, c.workspace())
-		if err != nil {
+		p, err := a.harbor.People.PersonBySubject(ctx, c.workspace(), who.Issuer, who.ID)
+		switch {
+		case errors.Is(err, policy.ErrNotFound):
+			return u, nil
+		case err != nil:
 			return nil, err
 		}
-		for _, p := range all {
-			if p.Issuer == who.Issuer && p.Subject == who.ID {
-				u = harborUser(p)
-				u.AdminInAuth = !p.SystemAdmin && hasRole(subject, "admin")
-			}
-		}
+		u = harborUser(p)
+		u.AdminInAuth = !p.SystemAdmin && hasRole(subject, "admin")
 		return u, nil
 	}}, nil
 }
 
-func hasRole(s policy.Subject, role string) bool {
-	for _, r := range s.Roles {
-		if r == role {
-			return true
-		}
-	}
-	return false
-}
+func hasRole(s policy.Subject, role string) bool { return slices.Contains(s.Roles, role) }
 
 // lastAdmin puts the store's refusal into words.
 func lastAdmin(err error) error {

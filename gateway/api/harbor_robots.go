@@ -103,10 +103,7 @@ func robotLevel(r Robot) string {
 }
 
 func (a *API) robotFullName(r Robot) string {
-	if r.Project == "" {
-		return a.harbor.RobotPrefix + r.Name
-	}
-	return a.harbor.RobotPrefix + r.Project + "+" + r.Name
+	return a.harbor.RobotName(r.Project, r.Name)
 }
 
 func (a *API) harborRobot(r Robot) HarborRobot {

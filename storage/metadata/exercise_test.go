@@ -61,6 +61,7 @@ func exercise(t *testing.T, database func(t *testing.T) (open func() *Store)) {
 		"nothing is reached from another workspace":                   isolation,
 		"numbers are never given twice":                               numbersAreNew,
 		"projects are kept whole":                                     projectRecords,
+		"repositories are counted by project":                         repositoryCounts,
 		"a deleted project leaves nothing for its namesake":           deletedProjects,
 		"a replica learns of roles, robots, tokens and hosts":         replicaIdentity,
 		"members have their roles from the next view on":              members,

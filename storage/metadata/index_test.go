@@ -110,6 +110,29 @@ func oneWinner(t *testing.T, open func() *Store) {
 	same(t, len(names), 6) // a loser's other tag is not there
 }
 
+func repositoryCounts(t *testing.T, open func() *Store) {
+	s, ctx := open(), t.Context()
+	for _, at := range []policy.Repository{
+		{Name: "payments/a"}, {Name: "payments/b/c"}, {Name: "payments"}, {Name: "payments2/a"}, {Name: "pay/a"},
+		{Workspace: "acme", Name: "payments/x"},
+	} {
+		a := image("one")
+		a.Repository = at
+		must(t, s.Push(ctx, a, nil))
+	}
+	counts, err := s.RepositoryCounts(ctx, "")
+	must(t, err)
+	same(t, text(counts), "map[pay:1 payments:3 payments2:1]")
+	for project, want := range map[string]int{"payments": 3, "payments2": 1, "pay": 1, "none": 0} {
+		n, err := s.CountRepositories(ctx, "", project)
+		must(t, err)
+		same(t, n, want)
+	}
+	counts, err = s.RepositoryCounts(ctx, "acme")
+	must(t, err)
+	same(t, text(counts), "map[payments:1]")
+}
+
 func manyPushes(t *testing.T, open func() *Store) {
 	s, ctx := open(), t.Context()
 	const each = 25

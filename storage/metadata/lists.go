@@ -43,6 +43,25 @@ func (s *Store) Repositories(ctx context.Context, workspace, after string, limit
 	return names, wrap(err, "list repositories")
 }
 
+// RepositoryCounts is how many repositories each project of a workspace has; one
+// without any is not in it.
+func (s *Store) RepositoryCounts(ctx context.Context, workspace string) (map[string]int, error) {
+	project := "substr(name, 1, instr(name || '/', '/') - 1)"
+	if s.source.postgres {
+		project = "split_part(name, '/', 1)"
+	}
+	rows, err := s.reads.rows(ctx, "SELECT "+project+", COUNT(*) FROM repositories WHERE workspace = $1 GROUP BY 1", workspaceOf(workspace))
+	counts := map[string]int{}
+	_, err = collect(rows, err, func(rows *sql.Rows) (_ struct{}, err error) {
+		var name string
+		var n int
+		err = rows.Scan(&name, &n)
+		counts[name] = n
+		return
+	})
+	return counts, wrap(err, "count the repositories of all projects")
+}
+
 // CountRepositories is how many repositories a project has.
 func (s *Store) CountRepositories(ctx context.Context, workspace, project string) (n int, err error) {
 	// A zero is the next byte after the slash.
