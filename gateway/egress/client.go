@@ -201,9 +201,3 @@ func (l *Limited) Read(p []byte) (int, error) {
 	l.left -= int64(n)
 	return n, err
 }
-
-// ReadAll reads from to its end, and fails with [policy.ErrTooLarge] if that is
-// more than limit bytes.
-func ReadAll(from io.Reader, limit int64) ([]byte, error) {
-	return io.ReadAll(Limit(from, limit))
-}

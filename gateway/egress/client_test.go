@@ -190,12 +190,12 @@ func TestBodiesAndTimesAreBounded(t *testing.T) {
 	}
 }
 
-func TestReadAll(t *testing.T) {
+func TestLimit(t *testing.T) {
 	for _, c := range []struct {
 		length, limit int
 		ok            bool
 	}{{0, 0, true}, {1, 0, false}, {10, 10, true}, {11, 10, false}, {5000, 4999, false}, {5000, 1 << 62, true}} {
-		got, err := ReadAll(bytes.NewReader(make([]byte, c.length)), int64(c.limit))
+		got, err := io.ReadAll(Limit(bytes.NewReader(make([]byte, c.length)), int64(c.limit)))
 		if c.ok != (err == nil) || (err != nil && !errors.Is(err, policy.ErrTooLarge)) || len(got) > c.limit {
 			t.Fatalf("%+v: %d, %v", c, len(got), err)
 		}
