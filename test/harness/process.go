@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -120,15 +122,38 @@ func Eventually(t testing.TB, what string, check func() error) {
 	t.Fatalf("%s: %v", what, last)
 }
 
-// FreePort answers a loopback port that nobody listens on now.
+// Ports of the tests lie below those that Linux gives to outgoing connections
+// (ip_local_port_range, 32768 and up): a port of that range that was free a moment
+// ago may be the near end of somebody's connection when the service binds it, or
+// binds it again after a restart.
+const (
+	firstPort = 12000
+	lastPort  = 32767
+)
+
+// givenPorts are the ports that this process has had from FreePort.
+var givenPorts sync.Map
+
+// FreePort answers a loopback port that nobody listens on now, and the same one
+// never twice. It is picked at random, for test packages run side by side.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var last error
+	for range 1000 {
+		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			last = err
+			continue
+		}
+		l.Close()
+		return port
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatalf("no free port of 1000 tried: %v", last)
+	return 0
 }
 
 // ShortDir makes a folder whose path is short enough for a unix socket in it,

@@ -64,7 +64,9 @@ func StartSlapd(t testing.TB, ldif string) *Slapd {
 	plain, secure := FreePort(t), FreePort(t)
 	s.Address = "127.0.0.1:" + strconv.Itoa(plain)
 	s.URL, s.TLSURL = "ldap://"+s.Address, "ldaps://127.0.0.1:"+strconv.Itoa(secure)
-	s.args = []string{slapd, "-F", config, "-h", s.URL + " " + s.TLSURL, "-d", "0"}
+	// "none" is what is said whatever the level, such as a port that is taken; "0"
+	// is silence, even about that.
+	s.args = []string{slapd, "-F", config, "-h", s.URL + " " + s.TLSURL, "-d", "none"}
 	s.Start()
 	// Not by slapadd, which goes round the overlays: nobody would be in a group.
 	s.Modify("dn: " + SlapdSuffix + "\nobjectClass: domain\ndc: example\n\n" + ldif)
