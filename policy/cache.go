@@ -119,6 +119,6 @@ func (r *Record) follow(id string) *Record {
 		ID: id, Repeats: r.ID, At: r.At, RequestID: r.RequestID, Workspace: r.Workspace,
 		Action: r.Action, Purpose: r.Purpose, Subject: r.Subject, Issuer: r.Issuer, Project: r.Project,
 		Repository: r.Repository, Reference: r.Reference, Digest: r.Digest,
-		Decision: r.Decision, Outage: r.Outage, Input: r.Input,
+		Decision: r.Decision, Packs: r.Packs, Reads: r.Reads, Outage: r.Outage, Input: r.Input,
 	}
 }

@@ -60,6 +60,9 @@ type Decision struct {
 	// Granted is the part of the requested scopes that a token may carry.
 	Granted []Scope `json:"granted"`
 	Message string  `json:"message"`
+	// BreakGlass is the grant without which the verdict would be a denial; such an
+	// allow is not a clean one. Empty otherwise.
+	BreakGlass string `json:"breakglass,omitempty"`
 	// RetryAfter is when the answer may be another one; zero for never by itself.
 	RetryAfter time.Duration `json:"retry_after"`
 	// Revision names the bundle that decided.

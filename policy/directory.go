@@ -75,23 +75,6 @@ type Subject struct {
 	Disabled bool
 }
 
-// Waiver lifts a rule for a while. Expires and Owner are required.
-type Waiver struct {
-	ID           string    `json:"id"`
-	Workspace    string    `json:"-"`
-	Rule         string    `json:"rule"`
-	Terms        []string  `json:"terms,omitempty"`
-	Projects     []string  `json:"projects,omitempty"`
-	Repositories []string  `json:"repositories,omitempty"`
-	Digests      []string  `json:"digests,omitempty"`
-	Reason       string    `json:"reason,omitempty"`
-	Ticket       string    `json:"ticket,omitempty"`
-	Owner        string    `json:"owner"`
-	Approver     string    `json:"approver,omitempty"`
-	Created      time.Time `json:"created"`
-	Expires      time.Time `json:"expires"`
-}
-
 // View is one immutable reading of people, projects and waivers. A request
 // holds one view from needs to record.
 type View interface {
@@ -101,8 +84,10 @@ type View interface {
 	// not known has no roles, a credential that has ended disables.
 	Subject(p Principal, project string, at time.Time) Subject
 	Project(workspace, name string) (Project, bool)
-	// Waivers are those that match and have not expired at at.
+	// Waivers are those of the workspace that match and are in force at at.
 	Waivers(repo Repository, d digest.Digest, at time.Time) []Waiver
+	// BreakGlass answers the grant that the principal has in the project at at.
+	BreakGlass(p Principal, project string, at time.Time) (BreakGlass, bool)
 }
 
 // Directory hands out the newest view. It fails with [ErrUnavailable] when it

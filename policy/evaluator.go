@@ -1,6 +1,11 @@
 package policy
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
 
 // Facts are everything that a decision depends on.
 type Facts struct {
@@ -10,7 +15,10 @@ type Facts struct {
 	// ProjectExists is false for a project that nobody made yet.
 	ProjectExists bool
 	Packs         []Pack
-	Waivers       []Waiver
+	// Waivers are those of the directory and of the bundle, by id.
+	Waivers []Waiver
+	// BreakGlass is the subject's grant for an emergency, nil for none.
+	BreakGlass *BreakGlass
 	// Scopes are the requested scopes of a token with what the subject is in
 	// each scope's project.
 	Scopes   []ScopeFacts
@@ -45,6 +53,8 @@ type Evaluator interface {
 	// Reads lists the paths of the input (dotted) that the bundle can read for
 	// the action. A nil answer means that it may read all of it.
 	Reads(action Action) []string
+	// Waivers are those that the bundle itself has, that match and are in force at at.
+	Waivers(repo Repository, d digest.Digest, at time.Time) []Waiver
 	// Decide fails with [ErrUnavailable] when no decision is possible.
 	Decide(ctx context.Context, f Facts) (Decision, error)
 }

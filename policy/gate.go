@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // GateConfig is what a Gate is made of. Bundles, Directory and Recorder are required.
@@ -21,6 +24,9 @@ type GateConfig struct {
 	Now func() time.Time
 	// Observe is told of every answer; it must be quick. Optional.
 	Observe func(Observation)
+	// Witness is shown what was decided on what, once for answers that are shared;
+	// it must be quick and can change nothing. Optional.
+	Witness func(Facts, Decision)
 }
 
 // Observation is one answer as metrics see it.
@@ -55,6 +61,9 @@ func NewGate(cfg GateConfig) (*Gate, error) {
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(Observation) {}
+	}
+	if cfg.Witness == nil {
+		cfg.Witness = func(Facts, Decision) {}
 	}
 	return &Gate{cfg: cfg, turns: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
 }
@@ -166,11 +175,13 @@ func (g *Gate) decide(ctx context.Context, ev Evaluator, view View, req Request,
 	d.ID = newDecisionID()
 	d.Revision = ev.Revision()
 	rec := newRecord(facts, d)
+	rec.Reads = ev.Reads(req.Action)
 	rec.Hit()
 	if err := g.keep(ctx, rec); err != nil {
 		return nil, false, fmt.Errorf("record decision %s: %w", d.ID, err)
 	}
 	g.cfg.Observe(Observation{Action: req.Action, Outcome: d.Verdict.String(), Took: time.Since(start)})
+	g.cfg.Witness(facts, d)
 	return &entry{decision: d, record: rec}, true, nil
 }
 
@@ -209,16 +220,44 @@ func learn(ev Evaluator, view View, req Request) Facts {
 	f.Packs = ev.Packs(f.Project.Packs)
 	if req.Repository.Name != "" {
 		at := Repository{Workspace: workspace, Name: req.Repository.Name}
+		var d digest.Digest
 		if req.Artifact != nil {
-			f.Waivers = view.Waivers(at, req.Artifact.Digest, req.At)
-		} else {
-			f.Waivers = view.Waivers(at, "", req.At)
+			d = req.Artifact.Digest
+		}
+		f.Waivers = together(view.Waivers(at, d, req.At), ev.Waivers(at, d, req.At))
+		if grant, ok := view.BreakGlass(req.Principal, project, req.At); ok && purposeOf(&req) == Use {
+			f.BreakGlass = &grant
 		}
 	}
 	if req.Token != nil {
 		f.Scopes = learnScopes(view, workspace, &req)
 	}
 	return f
+}
+
+// together are the waivers of both, by id. They are copies of the callee's: a view
+// and a bundle hand out new slices.
+func together(a, b []Waiver) []Waiver {
+	if len(b) == 0 {
+		return a
+	}
+	all := append(a, b...)
+	slices.SortStableFunc(all, func(a, b Waiver) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}
+
+// Suppose answers what a request would be judged on and by what, without judging
+// it: for whoever explains. It is no way to a verdict, and nothing is recorded.
+func (g *Gate) Suppose(req Request) (Facts, Evaluator, error) {
+	if req.At.IsZero() {
+		req.At = g.cfg.Now()
+	}
+	req.At = req.At.Truncate(time.Second)
+	ev, view, err := g.inForce()
+	if err != nil {
+		return Facts{}, nil, err
+	}
+	return learn(ev, view, req), ev, nil
 }
 
 func learnScopes(view View, workspace string, req *Request) []ScopeFacts {
@@ -274,12 +313,12 @@ func (g *Gate) attempt(ctx context.Context, ev Evaluator, f Facts) (d Decision, 
 }
 
 // keep writes what must be on disk before the answer (a first denial, a
-// management call), and hands the rest to the background.
+// management call, broken glass), and hands the rest to the background.
 func (g *Gate) keep(ctx context.Context, rec *Record) error {
 	if err := g.cfg.Recorder.Ready(); err != nil {
 		return err
 	}
-	if !rec.Decision.Allowed() || rec.Action == AdminAPI {
+	if !rec.Decision.Allowed() || rec.Action == AdminAPI || rec.Decision.BreakGlass != "" {
 		return g.cfg.Recorder.Write(ctx, rec)
 	}
 	return g.cfg.Recorder.Open(rec)
@@ -306,7 +345,7 @@ func newRecord(f Facts, d Decision) *Record {
 	rec := &Record{
 		ID: d.ID, At: r.At, RequestID: r.ID, Workspace: workspaceOf(r), Action: r.Action, Purpose: purposeOf(r),
 		Subject: r.Principal.ID, Issuer: r.Principal.Issuer, Project: r.Repository.Project(),
-		Repository: r.Repository.Name, Reference: r.Reference.Value, Decision: d,
+		Repository: r.Repository.Name, Reference: r.Reference.Value, Decision: d, Packs: f.Project.Packs,
 		Input: func() map[string]any { return Document(f) },
 	}
 	if r.Admin != nil {

@@ -28,6 +28,9 @@ func (e *evaluator) Revision() string                                { return e.
 func (e *evaluator) Packs(own []policy.Pack) []policy.Pack           { return own }
 func (e *evaluator) Needs(policy.Action, []policy.Pack) policy.Needs { return policy.Needs{} }
 func (e *evaluator) Reads(policy.Action) []string                    { return e.reads }
+func (e *evaluator) Waivers(policy.Repository, digest.Digest, time.Time) []policy.Waiver {
+	return nil
+}
 func (e *evaluator) Decide(c context.Context, f policy.Facts) (policy.Decision, error) {
 	return e.decide(c, f)
 }
@@ -60,6 +63,9 @@ func (v *view) Project(ws, name string) (policy.Project, bool) {
 	return policy.Project{Workspace: ws, Name: name}, name != "nowhere"
 }
 func (v *view) Waivers(policy.Repository, digest.Digest, time.Time) []policy.Waiver { return v.waivers }
+func (v *view) BreakGlass(policy.Principal, string, time.Time) (policy.BreakGlass, bool) {
+	return policy.BreakGlass{}, false
+}
 
 type directory struct {
 	mu  sync.Mutex

@@ -24,7 +24,7 @@ func Document(f Facts) map[string]any {
 		"project":    projectDoc(f),
 		"waivers":    waiversDoc(f.Waivers),
 		"repository": repositoryDoc(f),
-		"breakglass": nil,
+		"breakglass": breakglassDoc(f.BreakGlass),
 		"bundle":     map[string]any{"revision": f.Revision},
 	}
 	addActionParts(doc, f)
@@ -157,18 +157,22 @@ func claimsDoc(claims map[string]any) any {
 // evaluate stand in it; "exists" tells.
 func projectDoc(f Facts) map[string]any {
 	p := f.Project
-	packs := make([]any, 0, len(f.Packs))
-	for _, k := range f.Packs {
-		packs = append(packs, map[string]any{"name": k.Name, "mode": string(k.Mode), "config": rawDoc(k.Config)})
-	}
 	name := p.Name
 	if name == "" && f.Request.Repository.Name != "" {
 		name = f.Request.Repository.Project()
 	}
 	return map[string]any{
 		"name": name, "exists": f.ProjectExists, "public": f.ProjectExists && p.Public,
-		"owner": orNull(p.Owner), "labels": labelsDoc(p.Labels), "packs": packs,
+		"owner": orNull(p.Owner), "labels": labelsDoc(p.Labels), "packs": packsDoc(f.Packs),
 	}
+}
+
+func packsDoc(packs []Pack) []any {
+	out := make([]any, 0, len(packs))
+	for _, k := range packs {
+		out = append(out, map[string]any{"name": k.Name, "mode": string(k.Mode), "config": rawDoc(k.Config)})
+	}
+	return out
 }
 
 func repositoryDoc(f Facts) any {
@@ -219,7 +223,7 @@ func waiversDoc(waivers []Waiver) []any {
 		w := &waivers[i]
 		out = append(out, map[string]any{
 			"id": w.ID, "rule": w.Rule, "terms": stringsDoc(w.Terms),
-			"owner": w.Owner, "approver": orNull(w.Approver), "ticket": orNull(w.Ticket),
+			"owner": w.Owner, "approver": orNull(w.Approver), "ticket": orNull(w.Ticket), "origin": orNull(w.Origin),
 			"expires": w.Expires.UTC().Format(time.RFC3339),
 		})
 	}

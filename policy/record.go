@@ -29,6 +29,12 @@ type Record struct {
 	Reference  string
 	Digest     string
 	Decision   Decision
+	// Packs are the project's own modes and configurations, before the bundle's were
+	// added: another bundle is judged with these.
+	Packs []Pack
+	// Reads are the paths of the input that the bundle can read, nil for all of it:
+	// what is hidden on one of them cannot be replayed.
+	Reads []string
 	// Outage says why no decision was possible; empty for a decision.
 	Outage string
 	// Input makes the document that was judged, as JSON values. It is a function

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -26,6 +28,8 @@ func answer(w http.ResponseWriter, r *http.Request, status int, out any) error {
 			w.WriteHeader(status)
 			return nil
 		}
+	case stream:
+		return o.answer(w, r, status)
 	case page:
 		o.head(w.Header(), r.URL)
 		out = o.items
@@ -60,6 +64,48 @@ type created struct {
 // located is created for what is found by its number under the path of the call.
 func located(c *call, id int64) created {
 	return created{location: c.r.URL.Path + "/" + strconv.FormatInt(id, 10)}
+}
+
+// stream is an answer that is written while it is read, for what is too large to be
+// held: one JSON value a line. The last line says that it is whole ({"kind":"end"})
+// or why it is not ({"kind":"error"}): a reader that sees neither has a part.
+type stream struct {
+	// lines calls yield with each value; what yield fails with ends it.
+	lines func(ctx context.Context, yield func(any) error) error
+}
+
+type streamEnd struct {
+	Kind  string `json:"kind"`
+	Lines int64  `json:"lines"`
+	Error string `json:"error,omitempty"`
+}
+
+func (s stream) answer(w http.ResponseWriter, r *http.Request, status int) error {
+	h := w.Header()
+	h.Set("Content-Type", "application/x-ndjson")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	out := bufio.NewWriterSize(w, 64<<10)
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	var n int64
+	err := s.lines(r.Context(), func(line any) error {
+		n++
+		return enc.Encode(line)
+	})
+	end := streamEnd{Kind: "end", Lines: n}
+	if err != nil {
+		// The cause may hold what the reader is not to see; the log has it.
+		end = streamEnd{Kind: "error", Lines: n, Error: "the list is not whole: ask again"}
+	}
+	if e := enc.Encode(end); e == nil {
+		_ = out.Flush() // the client went away; there is nobody to tell
+	}
+	if err != nil && r.Context().Err() == nil {
+		return fmt.Errorf("write a list: %w", err)
+	}
+	return nil
 }
 
 // page is a part of a list, with how many there are in all.

@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"net/http"
 	"slices"
 	"strconv"
 
@@ -14,6 +15,14 @@ const (
 	someDecisions = 20
 	mostDecisions = 1000
 )
+
+// decisionRoutes are the part of the table about the record of decisions.
+func decisionRoutes() []route {
+	return []route{
+		{method: http.MethodGet, pattern: "/decisions", action: policy.DecisionRead, resource: "decision", verb: "list", status: http.StatusOK, query: []string{"limit", "after", "project", "subject", "issuer", "action", "verdict"}, plan: (*API).listDecisions},
+		{method: http.MethodGet, pattern: "/decisions/{decision}", action: policy.DecisionRead, resource: "decision", verb: "read", status: http.StatusOK, plan: (*API).readDecision},
+	}
+}
 
 func (a *API) listDecisions(c *call) (plan, error) {
 	limit, err := c.number("limit", someDecisions, mostDecisions)

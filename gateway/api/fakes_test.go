@@ -218,6 +218,9 @@ func (v view) Project(_, name string) (policy.Project, bool) {
 	return p, ok
 }
 func (v view) Waivers(policy.Repository, digest.Digest, time.Time) []policy.Waiver { return nil }
+func (v view) BreakGlass(policy.Principal, string, time.Time) (policy.BreakGlass, bool) {
+	return policy.BreakGlass{}, false
+}
 
 func (w *world) api(t *testing.T) *API {
 	t.Helper()

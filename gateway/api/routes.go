@@ -56,7 +56,7 @@ func (r route) path() string { return cmp.Or(r.base, Prefix) + r.pattern }
 func routes() []route {
 	const admin, ok, created = policy.AdminAPI, http.StatusOK, http.StatusCreated
 	get, post, put, patch, del := http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
-	return []route{
+	all := []route{
 		{method: get, pattern: "/status", action: admin, resource: "status", verb: "read", status: ok, plan: (*API).status},
 		{method: post, pattern: "/reindex", action: admin, resource: "index", verb: "rebuild", status: ok, plan: (*API).reindex},
 		{method: get, pattern: "/openapi.json", action: admin, resource: "self", verb: "read", status: ok, plan: (*API).describe},
@@ -76,14 +76,9 @@ func routes() []route {
 		{method: get, pattern: "/projects/{project}/members", action: admin, resource: "member", verb: "list", status: ok, plan: (*API).listMembers},
 		{method: put, pattern: "/projects/{project}/members/{kind}/{name}", action: admin, resource: "member", verb: "update", status: ok, query: []string{"issuer", "repositories"}, body: bodyOf[NewMember](), plan: (*API).setMember},
 		{method: del, pattern: "/projects/{project}/members/{kind}/{name}", action: admin, resource: "member", verb: "delete", status: ok, query: []string{"issuer", "repositories"}, plan: (*API).removeMember},
-
-		{method: get, pattern: "/waivers", action: admin, resource: "waiver", verb: "list", status: ok, plan: (*API).listWaivers},
-		{method: post, pattern: "/waivers", action: admin, resource: "waiver", verb: "create", status: created, body: bodyOf[NewWaiver](), plan: (*API).createWaiver},
-		{method: del, pattern: "/waivers/{waiver}", action: admin, resource: "waiver", verb: "delete", status: ok, plan: (*API).deleteWaiver},
-
-		{method: get, pattern: "/decisions", action: policy.DecisionRead, resource: "decision", verb: "list", status: ok, query: []string{"limit", "after", "project", "subject", "issuer", "action", "verdict"}, plan: (*API).listDecisions},
-		{method: get, pattern: "/decisions/{decision}", action: policy.DecisionRead, resource: "decision", verb: "read", status: ok, plan: (*API).readDecision},
 	}
+	all = append(all, waiverRoutes()...)
+	return append(all, decisionRoutes()...)
 }
 
 // Route is one row of the table as a reader of the API sees it.

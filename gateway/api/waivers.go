@@ -5,11 +5,21 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/bondgate/bondgate/policy"
 )
+
+// waiverRoutes are the part of the table about waivers.
+func waiverRoutes() []route {
+	return []route{
+		{method: http.MethodGet, pattern: "/waivers", action: policy.AdminAPI, resource: "waiver", verb: "list", status: http.StatusOK, plan: (*API).listWaivers},
+		{method: http.MethodPost, pattern: "/waivers", action: policy.AdminAPI, resource: "waiver", verb: "create", status: http.StatusCreated, body: bodyOf[NewWaiver](), plan: (*API).createWaiver},
+		{method: http.MethodDelete, pattern: "/waivers/{waiver}", action: policy.AdminAPI, resource: "waiver", verb: "delete", status: http.StatusOK, plan: (*API).deleteWaiver},
+	}
+}
 
 func (a *API) listWaivers(c *call) (plan, error) {
 	return plan{do: func(ctx context.Context) (any, error) {
@@ -23,7 +33,7 @@ func (a *API) createWaiver(c *call) (plan, error) {
 		ID: body.ID, Workspace: c.workspace(), Rule: body.Rule, Terms: body.Terms,
 		Projects: body.Projects, Repositories: body.Repositories, Digests: body.Digests,
 		Reason: body.Reason, Ticket: body.Ticket, Owner: body.Owner, Approver: body.Approver,
-		Created: c.now, Expires: body.Expires.UTC(),
+		Created: c.now, Expires: body.Expires.UTC(), State: policy.WaiverApproved, Origin: policy.WaiverOfAPI,
 	}
 	if w.ID == "" {
 		w.ID = fmt.Sprintf("W-%d-%s", c.now.Year(), strings.ToLower(rand.Text()[:8]))

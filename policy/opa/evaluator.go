@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/metrics"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/bondgate/bondgate/policy"
 )
@@ -24,6 +26,7 @@ type Evaluator struct {
 	defaults []policy.Pack
 	reads    []string
 	input    projection
+	waivers  *policy.WaiverSet
 }
 
 var _ policy.Evaluator = (*Evaluator)(nil)
@@ -35,11 +38,21 @@ func (e *Evaluator) Revision() string { return e.revision }
 // for every action; nil for all of it.
 func (e *Evaluator) Reads(policy.Action) []string { return slices.Clone(e.reads) }
 
-// Decide evaluates the bundle on the facts. What a rule does wrong, always in
+// Waivers are those of the bundle's own files that match and are in force.
+func (e *Evaluator) Waivers(repo policy.Repository, d digest.Digest, at time.Time) []policy.Waiver {
+	return e.waivers.Match(repo, d, at)
+}
+
+// Decide evaluates the bundle on the facts, as [Evaluator.DecideInput] does on their document.
+func (e *Evaluator) Decide(ctx context.Context, f policy.Facts) (policy.Decision, error) {
+	return e.DecideInput(ctx, policy.Document(f))
+}
+
+// DecideInput evaluates the bundle on an input as it was recorded. What a rule does wrong, always in
 // the same way, is a denial (bondgate.policy_error); being cut short or a panic
 // is no decision and fails with [policy.ErrUnavailable].
-func (e *Evaluator) Decide(ctx context.Context, f policy.Facts) (policy.Decision, error) {
-	value, err := e.eval(ctx, policy.Document(f))
+func (e *Evaluator) DecideInput(ctx context.Context, doc map[string]any) (policy.Decision, error) {
+	value, err := e.eval(ctx, doc)
 	var broken *topdown.Error
 	switch {
 	case err == nil:

@@ -136,9 +136,9 @@ func (d *directory) load(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, fmt.Errorf("waivers: %w", err)
 	}
-	next.waivers = map[string]*waiverSet{}
+	next.waivers = map[string]*policy.WaiverSet{}
 	for workspace, list := range waivers {
-		next.waivers[workspace] = newWaiverSet(list)
+		next.waivers[workspace] = policy.NewWaiverSet(list)
 	}
 	return next, nil
 }
@@ -222,7 +222,7 @@ func (v *view) read(ctx context.Context, q querier, own *copied, p part) error {
 		if !own.waivers {
 			v.waivers, own.waivers = maps.Clone(v.waivers), true
 		}
-		v.waivers[p.workspace] = newWaiverSet(waivers[p.workspace])
+		v.waivers[p.workspace] = policy.NewWaiverSet(waivers[p.workspace])
 	case changedGroups:
 		admins, err := readAdminGroups(ctx, q, p.workspace)
 		v.admins = replaced(v.admins, &own.admins, p.workspace, admins, err)

@@ -206,7 +206,7 @@ func waivers(t *testing.T, open func() *Store) {
 	now := time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
 	put := func(id string, change func(w *policy.Waiver)) {
 		t.Helper()
-		w := policy.Waiver{ID: id, Rule: "image.root", Owner: "alice", Created: now, Expires: now.Add(time.Hour)}
+		w := policy.Waiver{ID: id, Rule: "image.root", Owner: "alice", State: policy.WaiverApproved, Created: now, Expires: now.Add(time.Hour)}
 		change(&w)
 		must(t, s.PutWaiver(ctx, w))
 	}
@@ -271,7 +271,7 @@ func viewsAreImmutable(t *testing.T, open func() *Store) {
 	addMember(t, s, Member{Project: "payments", Name: "alice", Role: "guest"})
 	addProject(t, s, policy.Project{Name: "other"})
 	must(t, s.SetUserDisabled(ctx, "", "alice", true))
-	must(t, s.PutWaiver(ctx, policy.Waiver{ID: "w", Rule: "r", Owner: "o", Expires: time.Now().Add(time.Hour)}))
+	must(t, s.PutWaiver(ctx, policy.Waiver{ID: "w", Rule: "r", Owner: "o", State: policy.WaiverApproved, Expires: time.Now().Add(time.Hour)}))
 	same(t, text(old.Subject(local("alice"), "payments", time.Now())), "{[] [] false [] <nil> false}")
 	_, ok := old.Project("", "other")
 	same(t, ok, false)
@@ -287,7 +287,7 @@ func reopening(t *testing.T, open func() *Store) {
 	addUser(t, s, Person{Name: "alice", SystemAdmin: true}, "hash")
 	addProject(t, s, policy.Project{Name: "payments"})
 	addMember(t, s, Member{Project: "payments", Name: "alice", Role: "guest"})
-	must(t, s.PutWaiver(ctx, policy.Waiver{ID: "w", Rule: "r", Owner: "o", Expires: time.Now().Add(time.Hour)}))
+	must(t, s.PutWaiver(ctx, policy.Waiver{ID: "w", Rule: "r", Owner: "o", State: policy.WaiverApproved, Expires: time.Now().Add(time.Hour)}))
 	must(t, s.Push(ctx, image("one"), []policy.TagMove{{Tag: "v1"}}))
 	revision := viewOf(t, s).Revision()
 	must(t, s.Close())

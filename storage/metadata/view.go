@@ -56,7 +56,7 @@ type view struct {
 	robots   map[numbered]*robotFacts
 	tokens   map[numbered]*tokenFacts
 	hosts    map[string]string
-	waivers  map[string]*waiverSet
+	waivers  map[string]*policy.WaiverSet
 	admins   map[string]adminGroups
 }
 
@@ -86,7 +86,12 @@ func (v *view) Workspace(host string) (string, bool) {
 	return "", false
 }
 
-// Waivers answers those that match and have not expired, by id.
+// BreakGlass answers the grant that a principal has in a project.
+func (v *view) BreakGlass(policy.Principal, string, time.Time) (policy.BreakGlass, bool) {
+	return policy.BreakGlass{}, false
+}
+
+// Waivers answers those that match and are in force, by id.
 func (v *view) Waivers(repo policy.Repository, d digest.Digest, at time.Time) []policy.Waiver {
-	return v.waivers[workspaceOf(repo.Workspace)].match(repo, d, at)
+	return v.waivers[workspaceOf(repo.Workspace)].Match(repo, d, at)
 }

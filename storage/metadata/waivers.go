@@ -10,15 +10,15 @@ import (
 )
 
 // PutWaiver adds a waiver or replaces the one with its id. Without an id, a
-// rule, an owner and an end it is policy.ErrInvalid, as is a pattern that can
+// rule, an owner, an end and a state it is policy.ErrInvalid, as is a pattern that can
 // never match a repository.
 func (s *Store) PutWaiver(ctx context.Context, w policy.Waiver) error {
 	w.Workspace = workspaceOf(w.Workspace)
-	if w.ID == "" || w.Rule == "" || w.Owner == "" || w.Expires.IsZero() {
-		return fmt.Errorf("metadata: a waiver needs an id, a rule, an owner and an end: %w", policy.ErrInvalid)
+	if w.ID == "" || w.Rule == "" || w.Owner == "" || w.Expires.IsZero() || w.State == "" {
+		return fmt.Errorf("metadata: a waiver needs an id, a rule, an owner, an end and a state: %w", policy.ErrInvalid)
 	}
 	for _, pattern := range w.Repositories {
-		if !validGlob(pattern) {
+		if !policy.ValidWaiverPattern(pattern) {
 			return fmt.Errorf("metadata: pattern %q of waiver %q: %w", pattern, w.ID, policy.ErrInvalid)
 		}
 	}
@@ -64,6 +64,9 @@ func readWaivers(ctx context.Context, q querier, workspace string) (map[string][
 		var body string
 		if err = rows.Scan(&w.Workspace, &body); err == nil {
 			err = json.Unmarshal([]byte(body), &w)
+		}
+		if w.Origin = policy.WaiverOfAPI; w.State == "" {
+			w.State = policy.WaiverApproved // it is from before waivers had to be approved
 		}
 		all[w.Workspace] = append(all[w.Workspace], w)
 		return struct{}{}, err

@@ -1,0 +1,198 @@
+package policy
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Waiver lifts a rule for a while. Expires and Owner are required.
+type Waiver struct {
+	ID        string `json:"id"`
+	Workspace string `json:"-"`
+	Rule      string `json:"rule"`
+	// Terms are what of the rule is lifted; without any, all of it.
+	Terms []string `json:"terms,omitempty"`
+	// Projects, Repositories (patterns) and Digests say where: each that is given has
+	// to match, and without any of them it is everywhere.
+	Projects     []string `json:"projects,omitempty"`
+	Repositories []string `json:"repositories,omitempty"`
+	Digests      []string `json:"digests,omitempty"`
+	Reason       string   `json:"reason,omitempty"`
+	Ticket       string   `json:"ticket,omitempty"`
+	// Owner answers for it, Requester asked for it, and Approver let it be, or
+	// refused it.
+	Owner     string    `json:"owner"`
+	Requester string    `json:"requester,omitempty"`
+	Approver  string    `json:"approver,omitempty"`
+	Created   time.Time `json:"created"`
+	Decided   time.Time `json:"decided,omitzero"`
+	Expires   time.Time `json:"expires"`
+	// State says whether it was approved; the zero state lifts nothing.
+	State WaiverState `json:"state"`
+	// Origin is where it stands: [WaiverOfBundle] or [WaiverOfAPI].
+	Origin string `json:"origin,omitempty"`
+}
+
+// WaiverState is how far a waiver has come.
+type WaiverState string
+
+// The states of a waiver.
+const (
+	WaiverPending  WaiverState = "pending"
+	WaiverApproved WaiverState = "approved"
+	WaiverRejected WaiverState = "rejected"
+)
+
+// Where a waiver stands: in the files of a bundle, where a review of the file is its
+// approval, or in the database, by the API.
+const (
+	WaiverOfBundle = "bundle"
+	WaiverOfAPI    = "api"
+)
+
+// InForce reports whether the waiver lifts anything at a moment. It ends by itself,
+// on the second.
+func (w *Waiver) InForce(at time.Time) bool {
+	return w.State == WaiverApproved && at.Before(w.Expires)
+}
+
+// WaiverSet is waivers, filed so that a request looks at the few that may match. It
+// is immutable; a nil set is empty.
+type WaiverSet struct {
+	byDigest  map[string][]*Waiver
+	byProject map[string][]*Waiver
+	rest      []*Waiver
+}
+
+// NewWaiverSet files waivers; those that are not in force at any time are left out.
+func NewWaiverSet(all []Waiver) *WaiverSet {
+	s := &WaiverSet{byDigest: map[string][]*Waiver{}, byProject: map[string][]*Waiver{}}
+	for i := range all {
+		w := &all[i]
+		if w.State != WaiverApproved {
+			continue
+		}
+		switch {
+		case len(w.Digests) > 0:
+			file(s.byDigest, w.Digests, w)
+		case len(w.Projects) > 0:
+			file(s.byProject, w.Projects, w)
+		default:
+			if projects, ok := projectsOf(w.Repositories); ok {
+				file(s.byProject, projects, w)
+			} else {
+				s.rest = append(s.rest, w)
+			}
+		}
+	}
+	return s
+}
+
+func file(under map[string][]*Waiver, keys []string, w *Waiver) {
+	for i, key := range keys {
+		if !slices.Contains(keys[:i], key) {
+			under[key] = append(under[key], w)
+		}
+	}
+}
+
+// projectsOf gives the projects that patterns begin with, when all of them
+// begin with a plain one.
+func projectsOf(patterns []string) ([]string, bool) {
+	var projects []string
+	for _, pattern := range patterns {
+		first, _, _ := strings.Cut(pattern, "/")
+		if strings.ContainsAny(first, `*?[\`) {
+			return nil, false
+		}
+		projects = append(projects, first)
+	}
+	return projects, len(projects) > 0
+}
+
+// Match answers copies of the waivers whose every given part fits: a waiver for
+// a project and a digest is for that digest in that project only. They are sorted by id.
+func (s *WaiverSet) Match(repo Repository, d digest.Digest, at time.Time) []Waiver {
+	if s == nil {
+		return nil
+	}
+	var found []Waiver
+	if d != "" {
+		found = matching(found, s.byDigest[string(d)], repo, at)
+	}
+	found = matching(found, s.byProject[repo.Project()], repo, at)
+	found = matching(found, s.rest, repo, at)
+	slices.SortFunc(found, func(a, b Waiver) int { return strings.Compare(a.ID, b.ID) })
+	return found
+}
+
+func matching(found []Waiver, filed []*Waiver, repo Repository, at time.Time) []Waiver {
+	for _, w := range filed {
+		if !w.InForce(at) {
+			continue
+		}
+		if len(w.Projects) > 0 && !slices.Contains(w.Projects, repo.Project()) {
+			continue
+		}
+		if len(w.Repositories) > 0 && !slices.ContainsFunc(w.Repositories, func(pattern string) bool {
+			return glob(pattern, repo.Name)
+		}) {
+			continue
+		}
+		found = append(found, *w)
+	}
+	return found
+}
+
+// glob matches a repository's name. "*" and "?" stay within one component, "**" as
+// a component stands for any number of them, none included.
+func glob(pattern, name string) bool {
+	for {
+		head, tail, more := strings.Cut(pattern, "/")
+		if head == "**" {
+			if !more {
+				return true
+			}
+			for {
+				if glob(tail, name) {
+					return true
+				}
+				_, rest, ok := strings.Cut(name, "/")
+				if !ok {
+					return false
+				}
+				name = rest
+			}
+		}
+		part, rest, moreName := strings.Cut(name, "/")
+		if ok, err := path.Match(head, part); err != nil || !ok {
+			return false
+		}
+		if !more || !moreName {
+			// "payments/**" matches "payments" as well.
+			return more == moreName || (more && tail == "**")
+		}
+		pattern, name = tail, rest
+	}
+}
+
+// ValidWaiverPattern refuses a pattern of repositories that would silently never match.
+func ValidWaiverPattern(pattern string) bool {
+	// Each "**" multiplies the ways to match: a few are enough for anybody.
+	if pattern == "" || strings.ContainsAny(pattern, "{}") || strings.Count(pattern, "**") > 3 {
+		return false
+	}
+	for part := range strings.SplitSeq(pattern, "/") {
+		if _, err := path.Match(part, ""); err != nil || part == "" {
+			return false
+		}
+		if part != "**" && strings.Contains(part, "**") {
+			return false
+		}
+	}
+	return true
+}
