@@ -29,7 +29,7 @@ func (a *App) openPolicy(ctx context.Context) (err error) {
 		return err
 	}
 	a.gate, err = policy.NewGate(policy.GateConfig{
-		Bundles: a.bundle, Directory: a.store, Recorder: a.record,
+		Bundles: a.bundle, Directory: a.store, Recorder: recorder(a.record),
 		Deadline: time.Duration(a.cfg.Policy.Deadline), Observe: counts.observe,
 	})
 	if err != nil {

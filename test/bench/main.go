@@ -17,17 +17,18 @@ import (
 )
 
 type options struct {
-	bondgate, before, registry, zot, nginx string
-	rounds                                 int
-	duration                               time.Duration
-	conns                                  int
-	only                                   string
+	bondgate, before, unrecorded, registry, zot, nginx string
+	rounds                                             int
+	duration                                           time.Duration
+	conns                                              int
+	only                                               string
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.bondgate, "bondgate", "bin/bondgate", "our binary")
 	flag.StringVar(&o.before, "before", "", "our binary of before a change, to see what it gained; compared too when given")
+	flag.StringVar(&o.unrecorded, "unrecorded", "", "our binary built with -tags bondgate_unrecorded, which tells what recording costs; compared too when given")
 	flag.StringVar(&o.registry, "registry", ".cache/bin/registry", "distribution's binary; left out when empty")
 	flag.StringVar(&o.zot, "zot", "", "zot's minimal binary, built from its own checkout; compared too when given")
 	flag.StringVar(&o.nginx, "nginx", "", "nginx, which joins where a file is all that is asked for; compared too when given")
@@ -66,6 +67,9 @@ func run(o options) error {
 	var starts []func() (*target, error)
 	if o.before != "" {
 		starts = append(starts, func() (*target, error) { return startBondgate(nameBefore, abs(o.before), dir) })
+	}
+	if o.unrecorded != "" {
+		starts = append(starts, func() (*target, error) { return startBondgate(nameUnrecorded, abs(o.unrecorded), dir) })
 	}
 	if o.registry != "" {
 		starts = append(starts, func() (*target, error) { return startDistribution(abs(o.registry), dir) })
@@ -193,7 +197,7 @@ func (b *bench) registries() []*target {
 
 // strangers are the registries of somebody else, which know no people.
 func (b *bench) strangers() []*target {
-	return slices.DeleteFunc(b.registries(), func(t *target) bool { return t.name == nameBefore })
+	return slices.DeleteFunc(b.registries(), func(t *target) bool { return t.name == nameBefore || t.name == nameUnrecorded })
 }
 
 // all are the registries of this run.

@@ -49,8 +49,11 @@ func freePort() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// nameBefore is what our own earlier binary goes by.
-const nameBefore = "before"
+// What our own other binaries go by: an earlier one, and one that records nothing.
+const (
+	nameBefore     = "before"
+	nameUnrecorded = "unrecorded"
+)
 
 func startBondgate(name, binary, dir string) (*target, error) {
 	addr, err := freePort()
