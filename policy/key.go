@@ -71,6 +71,10 @@ func readable(paths []string) field {
 	return out
 }
 
+// PathsOverlap reports whether one dotted path of the input is the other or a part
+// of it; an empty one is all of the input.
+func PathsOverlap(a, b string) bool { return b == "" || b == "input" || overlap(a, b) }
+
 // overlap reports whether one dotted path is the other or a part of it.
 func overlap(a, b string) bool {
 	a, b = strings.TrimPrefix(a, "input."), strings.TrimPrefix(b, "input.")

@@ -23,6 +23,8 @@ var mayImport = []struct {
 		"a bundle is the shipped rules, the author's, and the evaluator that they compile to"},
 	{"policy/decisionlog", []string{"policy"},
 		"a record is made of the nouns; what wrote it is not its business"},
+	{"policy/replay", []string{"policy"},
+		"a comparison of answers knows neither where they were kept nor where policy comes from"},
 	{"rego", nil,
 		"the shipped bundle is data"},
 	{"gateway", []string{"policy", "gateway"},
