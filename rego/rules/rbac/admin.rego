@@ -72,14 +72,6 @@ may_manage if {
 may_manage if {
 	input.action == "admin.api"
 	manages_project
-	input.admin.resource == "waiver"
-	waiver_of_here(input.admin.before)
-	waiver_of_here(input.admin.after)
-}
-
-may_manage if {
-	input.action == "admin.api"
-	manages_project
 	input.admin.resource == "project"
 	input.admin.verb in (reading | {"update"})
 }
@@ -153,19 +145,5 @@ role_to_hand_on(_, given) if {
 	count(given) > 0
 	every right in given {
 		has(right)
-	}
-}
-
-# A waiver that lifts a rule in this project and nowhere else.
-waiver_of_here(null)
-
-waiver_of_here(waiver) if {
-	scope := object.get(waiver, "scope", waiver)
-	count(scope.projects) > 0
-	every project in scope.projects {
-		project == input.project.name
-	}
-	every repository in object.get(scope, "repositories", []) {
-		startswith(repository, concat("", [input.project.name, "/"]))
 	}
 }
