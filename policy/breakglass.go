@@ -8,9 +8,11 @@ import "time"
 type BreakGlass struct {
 	ID        string `json:"id"`
 	Workspace string `json:"-"`
-	// Issuer and Subject are who has the grant.
+	// Issuer, Subject and Kind are who has the grant: one person, or one robot or
+	// workload that is named as such. A person's grant is not their robots'.
 	Issuer  string `json:"issuer"`
 	Subject string `json:"subject"`
+	Kind    Kind   `json:"kind"`
 	// Projects are where it holds; never empty.
 	Projects []string `json:"projects"`
 	// Justification and Ticket say why; both are required.
@@ -25,11 +27,25 @@ type BreakGlass struct {
 	State WaiverState `json:"state"`
 	// Ended is when somebody took it back before its time.
 	Ended time.Time `json:"ended,omitzero"`
+	// EndedBy is who took it back.
+	EndedBy string `json:"ended_by,omitempty"`
 }
 
-// InForce reports whether the grant holds at a moment.
+// InForce reports whether the grant holds at a moment. Decisions are made on whole
+// seconds: a grant that was ended does not hold for the rest of its second.
 func (b *BreakGlass) InForce(at time.Time) bool {
-	return b.State == WaiverApproved && at.Before(b.Expires) && (b.Ended.IsZero() || at.Before(b.Ended))
+	return b.State == WaiverApproved && at.Before(b.Expires) && (b.Ended.IsZero() || at.Before(b.Ended.Truncate(time.Second)))
+}
+
+// Over reports whether the grant will never hold again after a moment: one that is
+// pending may still come to hold.
+func (b *BreakGlass) Over(at time.Time) bool {
+	return b.State == WaiverRejected || !b.Ended.IsZero() || !at.Before(b.Expires)
+}
+
+// For reports whether the grant is the principal's own.
+func (b *BreakGlass) For(p Principal) bool {
+	return !p.Anonymous() && b.Kind == p.Kind && b.Issuer == p.Issuer && b.Subject == p.ID
 }
 
 // breakglassDoc is null where nobody broke the glass.

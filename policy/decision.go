@@ -71,3 +71,9 @@ type Decision struct {
 
 // Allowed reports whether the request may go on.
 func (d Decision) Allowed() bool { return d.Verdict == Allow }
+
+// Clean reports whether the decision allows with nothing lifted for it: only such an
+// allow may be vouched for to others.
+func (d Decision) Clean() bool {
+	return d.Allowed() && len(d.Waived) == 0 && d.BreakGlass == ""
+}

@@ -38,6 +38,8 @@ type Observation struct {
 	Cached bool
 	// Took is how long the evaluation took; zero for a cached answer.
 	Took time.Duration
+	// BreakGlass is the grant without which it would have been a denial; empty for none.
+	BreakGlass string
 }
 
 // Gate is the only path to a verdict: it learns what a decision depends on,
@@ -151,7 +153,7 @@ func (g *Gate) again(e *entry, req *Request) (Decision, error) {
 	if err := e.count(g.cfg.Recorder, newDecisionID); err != nil {
 		return g.outage(req, e.decision.Revision, err)
 	}
-	g.cfg.Observe(Observation{Action: req.Action, Outcome: e.decision.Verdict.String(), Cached: true})
+	g.cfg.Observe(Observation{Action: req.Action, Outcome: e.decision.Verdict.String(), Cached: true, BreakGlass: e.decision.BreakGlass})
 	return e.decision, nil
 }
 
@@ -180,7 +182,7 @@ func (g *Gate) decide(ctx context.Context, ev Evaluator, view View, req Request,
 	if err := g.keep(ctx, rec); err != nil {
 		return nil, false, fmt.Errorf("record decision %s: %w", d.ID, err)
 	}
-	g.cfg.Observe(Observation{Action: req.Action, Outcome: d.Verdict.String(), Took: time.Since(start)})
+	g.cfg.Observe(Observation{Action: req.Action, Outcome: d.Verdict.String(), Took: time.Since(start), BreakGlass: d.BreakGlass})
 	g.cfg.Witness(facts, d)
 	return &entry{decision: d, record: rec}, true, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -53,6 +54,7 @@ type view struct {
 	revision int64
 	roles    map[string][]string
 	waivers  []policy.Waiver
+	glass    policy.BreakGlass
 }
 
 func (v *view) Revision() int64 { return v.revision }
@@ -63,8 +65,8 @@ func (v *view) Project(ws, name string) (policy.Project, bool) {
 	return policy.Project{Workspace: ws, Name: name}, name != "nowhere"
 }
 func (v *view) Waivers(policy.Repository, digest.Digest, time.Time) []policy.Waiver { return v.waivers }
-func (v *view) BreakGlass(policy.Principal, string, time.Time) (policy.BreakGlass, bool) {
-	return policy.BreakGlass{}, false
+func (v *view) BreakGlass(p policy.Principal, project string, at time.Time) (policy.BreakGlass, bool) {
+	return v.glass, v.glass.For(p) && slices.Contains(v.glass.Projects, project) && v.glass.InForce(at)
 }
 
 type directory struct {
@@ -82,7 +84,13 @@ func (d *directory) View() (policy.View, error) {
 func (d *directory) set(roles map[string][]string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.v = &view{revision: d.v.revision + 1, roles: roles}
+	d.v = &view{revision: d.v.revision + 1, roles: roles, glass: d.v.glass}
+}
+
+func (d *directory) breakGlass(b policy.BreakGlass) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.v = &view{revision: d.v.revision + 1, roles: d.v.roles, glass: b}
 }
 
 type recorder struct {

@@ -45,7 +45,7 @@ func valueAt(doc any, path []string) any {
 
 func TestACachedAnswerIsTheAnswer(t *testing.T) {
 	everything := []string{
-		"action", "purpose", "time", "request", "subject", "workspace", "project", "waivers", "repository", "reference",
+		"action", "purpose", "time", "request", "subject", "workspace", "project", "waivers", "repository", "reference", "breakglass",
 		"artifact", "blob", "upload", "mount", "filter", "result", "token",
 	}
 	for name, reads := range map[string][]string{
@@ -53,6 +53,7 @@ func TestACachedAnswerIsTheAnswer(t *testing.T) {
 		"what most rules read":        {"action", "purpose", "subject", "project", "repository", "artifact", "reference", "token", "mount", "filter", "result"},
 		"one field of the transport":  {"subject.name", "request.client_ip"},
 		"a manifest but not its blob": {"subject.roles", "blob.manifest"},
+		"the grant of an emergency":   {"subject.name", "breakglass.grant", "breakglass.expires"},
 		"the session of an upload":    {"upload.session", "upload.declared_size", "request.method"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -75,6 +76,11 @@ func TestACachedAnswerIsTheAnswer(t *testing.T) {
 					next[pick(rnd, "alice", "bob", "")] = []string{pick(rnd, "guest", "developer")}
 					roles = next
 					p.directory.set(roles)
+				case 2:
+					p.directory.breakGlass(policy.BreakGlass{
+						ID: fmt.Sprint("bg-", i), Issuer: pick(rnd, "local", "sso"), Subject: pick(rnd, "alice", "bob"), Kind: policy.KindUser,
+						Projects: []string{"a"}, State: policy.WaiverApproved, Expires: p.now.Add(time.Duration(rnd.IntN(4)) * time.Second),
+					})
 				}
 				req := randomRequest(rnd, pool)
 				// A gate that never saw a request cannot answer from its cache.

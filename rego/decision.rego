@@ -24,6 +24,7 @@ decision := {
 	"obligations": [],
 	"message": "",
 	"retry_after_s": 0,
+	"breakglass": "",
 } if {
 	silent
 } else := {
@@ -38,6 +39,7 @@ decision := {
 	"obligations": obligations,
 	"message": message,
 	"retry_after_s": retry_after_s,
+	"breakglass": broken,
 }
 
 silent if {
@@ -111,7 +113,7 @@ asked := [[pack, entry] |
 ]
 
 # judged holds every entry that is formed as it must be, once, with what it comes to.
-judged contains {"effect": effect, "rank": rank, "reason": reason, "waivers": waivers} if {
+judged contains {"effect": effect, "rank": rank, "reason": reason, "waivers": waivers, "firm": firm_entry} if {
 	some [pack, entry] in raised
 	well_formed(entry)
 	rule := described(pack.name, entry.code)
@@ -128,6 +130,7 @@ judged contains {"effect": effect, "rank": rank, "reason": reason, "waivers": wa
 	waivers := lifting(reason, entry, rule)
 	effect := effect_of(reason, waivers)
 	rank := rank_of(pack.name, reason.severity)
+	firm_entry := object.get(entry, "breakglass", true) == false
 }
 
 described(pack, code) := rule if {
@@ -230,7 +233,10 @@ denied contains [rank, reason] if {
 
 denied contains [class_rank(reason.pack) * 10, reason] if some reason in builtin_deny
 
-deny := [reason | some [_, reason] in sort(denied)]
+deny := [reason |
+	broken == ""
+	some [_, reason] in sort(denied)
+]
 
 warned contains [entry.rank, entry.reason] if {
 	some entry in judged
@@ -289,20 +295,26 @@ tried contains [rank, reason] if {
 
 dryrun := [reason | some [_, reason] in sort(tried)]
 
-waived := [lifted |
-	some entry in judged
-	some id in entry.waivers
-	lifted := {"code": entry.reason.code, "term": entry.reason.term, "waiver": id}
-]
+waived := array.concat(
+	[lifted |
+		some entry in judged
+		some id in entry.waivers
+		lifted := {"code": entry.reason.code, "term": entry.reason.term, "waiver": id}
+	],
+	waived_by_glass,
+)
 
 # What must follow is asked by packs that are in force, not by those on trial.
-obligations := [entry |
-	some entry in {entry |
-		some [pack, entry] in asked
-		mode_of(pack) in {"warn", "deny"}
-		sound(entry)
-	}
-]
+obligations := array.concat(
+	[entry |
+		some entry in {entry |
+			some [pack, entry] in asked
+			mode_of(pack) in {"warn", "deny"}
+			sound(entry)
+		}
+	],
+	watched,
+)
 
 # What an obligation must be.
 sound(entry) if {

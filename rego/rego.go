@@ -12,7 +12,7 @@ import "embed"
 // FS is the shipped bundle: the rules beside their tests, schemas under
 // schemas/input/<action>.jsonschema, and [CapabilitiesFile].
 //
-//go:embed decision.rego builtin.rego lib rules schemas capabilities.json
+//go:embed decision.rego builtin.rego breakglass.rego lib rules schemas capabilities.json
 var FS embed.FS
 
 // CapabilitiesFile names, in [FS], the list of builtins that a rule may call.

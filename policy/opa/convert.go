@@ -3,6 +3,7 @@ package opa
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -28,6 +29,7 @@ func decisionOf(v ast.Value) (policy.Decision, error) {
 		Visible:     r.boolean("visible"),
 		Message:     r.text("message"),
 		RetryAfter:  time.Duration(r.number("retry_after_s")) * time.Second,
+		BreakGlass:  r.text("breakglass"),
 	}
 	allow := r.boolean("allow")
 	if r.err != nil {
@@ -36,10 +38,18 @@ func decisionOf(v ast.Value) (policy.Decision, error) {
 	if allow != (len(d.Deny) == 0) {
 		return policy.Decision{}, errors.New("the decision contradicts itself")
 	}
+	if d.BreakGlass != "" && (!allow || !lifts(d.BreakGlass, d.Waived)) {
+		return policy.Decision{}, errors.New("the decision breaks glass and lifts nothing")
+	}
 	if allow {
 		d.Verdict = policy.Allow
 	}
 	return d, nil
+}
+
+// lifts reports whether a grant stands among what was waived.
+func lifts(grant string, waived []policy.Waived) bool {
+	return slices.ContainsFunc(waived, func(w policy.Waived) bool { return w.Waiver == grant })
 }
 
 func reasonOf(r *reader) policy.Reason {

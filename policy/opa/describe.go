@@ -21,6 +21,9 @@ type facts struct {
 	rules map[string]map[string]map[string]any
 	// needs holds the packs that need a group, by action and group.
 	needs map[policy.Action]map[string][]string
+	// firm holds those of needs that are wanted by a rule which holds under broken
+	// glass: what it must know is waited for then too.
+	firm map[policy.Action]map[string][]string
 	// speaks holds the packs with a rule that may say something, by what it says
 	// (deny, warn, obligation) and by action. anyAction holds all of them.
 	speaks map[string]map[policy.Action]map[string]any
@@ -48,6 +51,7 @@ func describe(mods modules) (*facts, error) {
 		packs: map[string]*packFacts{},
 		rules: map[string]map[string]map[string]any{},
 		needs: map[policy.Action]map[string][]string{},
+		firm:  map[policy.Action]map[string][]string{},
 		speaks: map[string]map[policy.Action]map[string]any{
 			"deny": {}, "warn": {}, "obligation": {},
 		},
@@ -121,7 +125,7 @@ func (f *facts) addRule(mod module, rule *ast.Rule, a *ast.Annotations) error {
 		}
 	}
 	for _, action := range actionsOf(rule) {
-		f.need(action, mod.pack(), needs)
+		note(f.needs, action, mod.pack(), needs)
 	}
 	code, there := a.Custom["code"]
 	if !there {
@@ -134,7 +138,7 @@ func (f *facts) addRule(mod module, rule *ast.Rule, a *ast.Annotations) error {
 	if strings.HasPrefix(name, "bondgate.") {
 		return fmt.Errorf("the code %s belongs to the gateway", name)
 	}
-	said := map[string]any{"title": a.Title, "waivable": true}
+	said := map[string]any{"title": a.Title, "waivable": true, "breakglass": true}
 	for _, key := range []string{"severity", "remediation", "effective_on"} {
 		if v, there := a.Custom[key]; there {
 			s, ok := v.(string)
@@ -144,12 +148,19 @@ func (f *facts) addRule(mod module, rule *ast.Rule, a *ast.Annotations) error {
 			said[key] = s
 		}
 	}
-	if v, there := a.Custom["waivable"]; there {
-		b, ok := v.(bool)
-		if !ok {
-			return errors.New("custom.waivable is true or false")
+	for _, key := range []string{"waivable", "breakglass"} {
+		if v, there := a.Custom[key]; there {
+			b, ok := v.(bool)
+			if !ok {
+				return fmt.Errorf("custom.%s is true or false", key)
+			}
+			said[key] = b
 		}
-		said["waivable"] = b
+	}
+	if said["breakglass"] == false {
+		for _, action := range actionsOf(rule) {
+			note(f.firm, action, mod.pack(), needs)
+		}
 	}
 	if date, ok := said["effective_on"].(string); ok {
 		if _, err := time.Parse(time.RFC3339, date); err != nil {
@@ -183,12 +194,13 @@ func (f *facts) hear(pack string, rule *ast.Rule) {
 	}
 }
 
-func (f *facts) need(action policy.Action, pack string, wanted []string) {
+// note adds a pack to those that want the groups for the action.
+func note(of map[policy.Action]map[string][]string, action policy.Action, pack string, wanted []string) {
 	for _, g := range wanted {
-		byGroup := f.needs[action]
+		byGroup := of[action]
 		if byGroup == nil {
 			byGroup = map[string][]string{}
-			f.needs[action] = byGroup
+			of[action] = byGroup
 		}
 		if !slices.Contains(byGroup[g], pack) {
 			byGroup[g] = append(byGroup[g], pack)
@@ -244,18 +256,6 @@ func (f *facts) join(data map[string]any) {
 		}
 		rules[name] = byCode
 	}
-	needs := map[string]any{}
-	for action, wanted := range f.needs {
-		byGroup := map[string]any{}
-		for group, who := range wanted {
-			names := make([]any, len(who))
-			for i, n := range who {
-				names[i] = n
-			}
-			byGroup[group] = names
-		}
-		needs[string(action)] = byGroup
-	}
 	root, _ := data["bondgate"].(map[string]any)
 	if root == nil {
 		root = map[string]any{}
@@ -272,7 +272,24 @@ func (f *facts) join(data map[string]any) {
 		}
 		speaks[kind] = said
 	}
-	root["meta"] = map[string]any{"packs": packs, "rules": rules, "needs": needs, "speaks": speaks}
+	root["meta"] = map[string]any{"packs": packs, "rules": rules, "needs": namesOf(f.needs), "firm": namesOf(f.firm), "speaks": speaks}
+}
+
+// namesOf is a table of packs by action and group as JSON values.
+func namesOf(table map[policy.Action]map[string][]string) map[string]any {
+	out := map[string]any{}
+	for action, wanted := range table {
+		byGroup := map[string]any{}
+		for group, who := range wanted {
+			names := make([]any, len(who))
+			for i, n := range who {
+				names[i] = n
+			}
+			byGroup[group] = names
+		}
+		out[string(action)] = byGroup
+	}
+	return out
 }
 
 // actionsOf finds the actions that a rule is for: its body names them as

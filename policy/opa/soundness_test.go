@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,7 @@ var readers = []string{
 }`,
 	`deny contains {"code": "r.time", "msg": input.time.rfc3339} if input.time.ns % 2000000000 == 0`,
 	`deny contains {"code": "r.waiver", "msg": "waived here"} if count(input.waivers) > 0`,
+	`deny contains {"code": "r.glass", "msg": sprintf("%v", [input.breakglass.justification])} if input.breakglass.ticket != "x"`,
 	`deny contains {"code": "r.result", "msg": "many"} if input.result.count > 0`,
 	`deny contains {"code": "r.current", "msg": "moves"} if input.reference.current_digest != null`,
 	`deny contains {"code": "r.tls", "msg": input.request.tls.peer_spiffe} if endswith(input.request.tls.peer_spiffe, "/a")`,
@@ -97,6 +99,7 @@ func TestACachedDecisionIsTheOneThatRulesWouldMake(t *testing.T) {
 			w.pool = soundArtifacts(rnd, w.now)
 			cached, evaluated := w.gate(t), map[string]bool{}
 			const requests = 600
+			broken := 0
 			for i := range requests {
 				w.move()
 				req := w.next()
@@ -109,11 +112,14 @@ func TestACachedDecisionIsTheOneThatRulesWouldMake(t *testing.T) {
 					t.Fatal(err)
 				}
 				evaluated[got.ID] = true
+				if got.BreakGlass != "" {
+					broken++
+				}
 				if a, b := answerOf(t, want), answerOf(t, got); a != b {
 					t.Fatalf("request %d: the cache says\n%s\nthe rules say\n%s\nof %+v\nwhich read %v", i, b, a, req, w.ev.Reads(req.Action))
 				}
 			}
-			t.Logf("%d evaluations for %d requests", len(evaluated), requests)
+			t.Logf("%d evaluations for %d requests, %d under broken glass", len(evaluated), requests, broken)
 			if len(evaluated) > requests*9/10 {
 				t.Error("hardly anything was answered from the cache")
 			}
@@ -161,15 +167,21 @@ func (w *soundWorld) gate(t *testing.T) *policy.Gate {
 
 // move lets time pass, rights change and artifacts be read anew, now and then.
 func (w *soundWorld) move() {
-	switch w.rnd.IntN(120) {
+	switch w.rnd.IntN(140) {
 	case 0:
 		w.now = w.now.Add(time.Second)
 	case 1:
 		next := &soundView{revision: w.dir.revision + 1}
 		next.change(w.rnd)
+		next.breakGlass(w.rnd, w.now)
 		w.dir = next
 	case 2:
 		w.pool = soundArtifacts(w.rnd, w.now)
+	case 3:
+		next := *w.dir
+		next.revision, next.glass = w.dir.revision+1, nil
+		next.breakGlass(w.rnd, w.now)
+		w.dir = &next
 	}
 }
 
@@ -280,6 +292,8 @@ type soundView struct {
 	roles    map[string][]string
 	project  policy.Project
 	waivers  []policy.Waiver
+	// glass ends within a few seconds, so that time alone ends it too.
+	glass []policy.BreakGlass
 }
 
 func (v *soundView) change(rnd *rand.Rand) {
@@ -293,6 +307,20 @@ func (v *soundView) change(rnd *rand.Rand) {
 	}
 	if rnd.IntN(2) == 0 {
 		v.waivers = []policy.Waiver{{ID: "W-1", Rule: "image.root_user", Owner: "o", Expires: time.Unix(1800000000, 0)}}
+	}
+}
+
+func (v *soundView) breakGlass(rnd *rand.Rand, now time.Time) {
+	for i := range rnd.IntN(5) {
+		b := policy.BreakGlass{
+			ID: fmt.Sprint("bg-", v.revision, "-", i), Issuer: policy.LocalIssuer, Subject: oneOf(rnd, "alice", "bob"), Kind: policy.KindUser,
+			Projects: []string{"red"}, Justification: "j", Ticket: "t", Created: now,
+			Expires: now.Add(time.Duration(1+rnd.IntN(4)) * time.Second), State: oneOf(rnd, policy.WaiverApproved, policy.WaiverApproved, policy.WaiverApproved, policy.WaiverPending),
+		}
+		if rnd.IntN(4) == 0 {
+			b.Ended = now.Add(time.Duration(rnd.IntN(3)) * time.Second)
+		}
+		v.glass = append(v.glass, b)
 	}
 }
 
@@ -319,6 +347,11 @@ func (v *soundView) Waivers(repo policy.Repository, _ digest.Digest, _ time.Time
 	return v.waivers
 }
 
-func (v *soundView) BreakGlass(policy.Principal, string, time.Time) (policy.BreakGlass, bool) {
+func (v *soundView) BreakGlass(p policy.Principal, project string, at time.Time) (policy.BreakGlass, bool) {
+	for _, b := range v.glass {
+		if b.For(p) && slices.Contains(b.Projects, project) && b.InForce(at) {
+			return b, true
+		}
+	}
 	return policy.BreakGlass{}, false
 }

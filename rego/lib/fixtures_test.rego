@@ -62,5 +62,6 @@ meta := {
 		"image": {"image.root_user": {"waivable": true, "severity": "high", "remediation": "Set USER."}},
 	},
 	"needs": {},
+	"firm": {},
 	"speaks": {"deny": {"*": {"rbac": true, "image": true}}, "warn": {"*": {}}, "obligation": {"*": {}}},
 }
