@@ -132,6 +132,9 @@ func (d *directory) load(ctx context.Context) (*view, error) {
 	if next.admins, err = readAdminGroups(ctx, q, ""); err != nil {
 		return nil, fmt.Errorf("groups: %w", err)
 	}
+	if next.glass, err = readGlass(ctx, q, ""); err != nil {
+		return nil, fmt.Errorf("grants: %w", err)
+	}
 	waivers, err := readWaivers(ctx, q, "")
 	if err != nil {
 		return nil, fmt.Errorf("waivers: %w", err)
@@ -185,7 +188,7 @@ func (d *directory) with(ctx context.Context, parts []part) (*view, error) {
 }
 
 // copied says which maps of a view are its own already.
-type copied struct{ people, projects, roles, robots, tokens, waivers, admins bool }
+type copied struct{ people, projects, roles, robots, tokens, waivers, admins, glass bool }
 
 // read replaces a part of v, which shares its maps with an older view until then.
 func (v *view) read(ctx context.Context, q querier, own *copied, p part) error {
@@ -223,6 +226,10 @@ func (v *view) read(ctx context.Context, q querier, own *copied, p part) error {
 			v.waivers, own.waivers = maps.Clone(v.waivers), true
 		}
 		v.waivers[p.workspace] = policy.NewWaiverSet(waivers[p.workspace])
+	case changedBreakGlass:
+		glass, err := readGlass(ctx, q, p.workspace)
+		v.glass = replaced(v.glass, &own.glass, p.workspace, glass, err)
+		return err
 	case changedGroups:
 		admins, err := readAdminGroups(ctx, q, p.workspace)
 		v.admins = replaced(v.admins, &own.admins, p.workspace, admins, err)

@@ -85,8 +85,8 @@ func endLogins(ctx context.Context, tx querier, p Person) error {
 	return err
 }
 
-// DeletePerson removes a person with its memberships, links, access tokens and sessions.
-// Robots that it made stay. Deleting the last enabled administrator of the
+// DeletePerson removes a person with its memberships, links, access tokens, sessions and
+// grants for an emergency. Robots that it made stay. Deleting the last enabled administrator of the
 // workspace is policy.ErrConflict.
 func (s *Store) DeletePerson(ctx context.Context, workspace string, id int64) error {
 	err := s.changePerson(ctx, workspace, byID, []any{id}, func(ctx context.Context, tx querier, p Person) ([]part, error) {
@@ -111,7 +111,11 @@ func (s *Store) DeletePerson(ctx context.Context, workspace string, id int64) er
 			return nil, err
 		}
 		projects, err := dropMember(ctx, tx, p.Workspace, MemberUser, p.Issuer, p.Subject)
-		return slices.Concat(tokens, links, projects), err
+		if err != nil {
+			return nil, err
+		}
+		glass, err := s.endGrantsOf(ctx, tx, p.Workspace, policy.KindUser, p.Issuer, p.Subject)
+		return slices.Concat(tokens, links, projects, glass), err
 	})
 	return wrap(err, "delete person %d", id)
 }

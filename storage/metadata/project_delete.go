@@ -31,6 +31,11 @@ func (s *Store) DeleteProject(ctx context.Context, workspace, name string) error
 			return nil, err
 		}
 		parts = append(parts, robots...)
+		glass, err := s.endGrantsIn(ctx, tx, workspace, name)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, glass...)
 		for _, reach := range []struct {
 			table, column string
 			touched       func(workspace string, id int64) part

@@ -156,7 +156,11 @@ func (s *Store) DeleteRobot(ctx context.Context, workspace string, id int64) err
 			return nil, err
 		}
 		parts, err := dropMember(ctx, tx, workspace, MemberRobot, RobotIssuer, r.FullName())
-		return append(parts, robotPart(workspace, id)), err
+		if err != nil {
+			return nil, err
+		}
+		glass, err := s.endGrantsOf(ctx, tx, workspace, policy.KindRobot, RobotIssuer, r.FullName())
+		return append(append(parts, robotPart(workspace, id)), glass...), err
 	})
 	return wrap(err, "delete robot %d", id)
 }

@@ -219,6 +219,7 @@ const (
 	changedAccessToken = "access-token"
 	changedWorkspace   = "workspace"
 	changedWaivers     = "waiver"
+	changedBreakGlass  = "breakglass"
 	changedGroups      = "group"
 	changedSecret      = "secret"
 	changedRepository  = "repository"

@@ -58,6 +58,7 @@ type view struct {
 	hosts    map[string]string
 	waivers  map[string]*policy.WaiverSet
 	admins   map[string]adminGroups
+	glass    map[string]glassSet
 }
 
 // Revision grows with every change of what a view holds, and of secrets.
@@ -84,11 +85,6 @@ func (v *view) Workspace(host string) (string, bool) {
 		return workspace, ok
 	}
 	return "", false
-}
-
-// BreakGlass answers the grant that a principal has in a project.
-func (v *view) BreakGlass(policy.Principal, string, time.Time) (policy.BreakGlass, bool) {
-	return policy.BreakGlass{}, false
 }
 
 // Waivers answers those that match and are in force, by id.

@@ -79,10 +79,10 @@ func (w Workspace) check() error {
 
 // ownedByWorkspace are the tables whose rows end with their workspace, in an
 // order that their references allow. Sessions and access tokens end with people.
-var ownedByWorkspace = []string{"people", "user_groups", "robots", "roles", "waivers", "repositories", "blobs", "aliases"}
+var ownedByWorkspace = []string{"people", "user_groups", "robots", "roles", "waivers", "breakglass", "repositories", "blobs", "aliases"}
 
-// DeleteWorkspace removes a workspace with its people, groups, robots, roles and
-// waivers. While it has a project or a manifest that is policy.ErrConflict, as it is for the
+// DeleteWorkspace removes a workspace with its people, groups, robots, roles,
+// waivers and grants for an emergency. While it has a project or a manifest that is policy.ErrConflict, as it is for the
 // default workspace.
 func (s *Store) DeleteWorkspace(ctx context.Context, name string) error {
 	if name == policy.DefaultWorkspace {
