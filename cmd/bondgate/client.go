@@ -25,11 +25,40 @@ const maxAnswer = 64 << 20
 // call asks the running server by its socket and decodes the answer into out
 // (nil for none).
 func (r *operator) call(ctx context.Context, method, path string, body, out any) error {
+	resp, err := r.ask(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("read the server's answer: %w", err)
+	}
+	if out == nil || len(raw) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		return fmt.Errorf("understand the server's answer: %w", err)
+	}
+	return nil
+}
+
+// stream asks for an answer of any length, which the caller reads and closes.
+func (r *operator) stream(ctx context.Context, path string) (io.ReadCloser, error) {
+	resp, err := r.ask(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+// ask sends a request and answers what came back, when it is no refusal.
+func (r *operator) ask(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var in io.Reader = http.NoBody
 	if body != nil {
 		raw, err := json.Marshal(body)
 		if err != nil {
-			return fmt.Errorf("write the request: %w", err)
+			return nil, fmt.Errorf("write the request: %w", err)
 		}
 		in = bytes.NewReader(raw)
 	}
@@ -43,34 +72,28 @@ func (r *operator) call(ctx context.Context, method, path string, body, out any)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, base+path, in)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if err := r.identify(ctx, req); err != nil {
-		return err
+		return nil, err
 	}
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // a credential goes to the host that was named
 	}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return r.unreachable(err)
+		return nil, r.unreachable(err)
+	}
+	if resp.StatusCode < http.StatusMultipleChoices {
+		return resp, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("read the server's answer: %w", err)
+		return nil, fmt.Errorf("read the server's answer: %w", err)
 	}
-	if resp.StatusCode >= http.StatusMultipleChoices {
-		return refusal(resp, raw)
-	}
-	if out == nil || len(raw) == 0 {
-		return nil
-	}
-	if err := json.Unmarshal(raw, out); err != nil {
-		return fmt.Errorf("understand the server's answer: %w", err)
-	}
-	return nil
+	return nil, refusal(resp, raw)
 }
 
 // remoteBase is where a server's API is: https, unless another scheme is written

@@ -134,21 +134,27 @@ func memberOf(workspace string, x api.Member) metadata.Member {
 type decisions struct{ log *decisionlog.Log }
 
 func (d decisions) Tail(ctx context.Context, q api.DecisionQuery) ([]api.DecisionRecord, error) {
-	all, err := d.log.Tail(ctx, decisionlog.Query{
-		Workspace: q.Workspace, Project: q.Project, Subject: q.Subject,
-		Action: q.Action, Verdict: q.Verdict, After: q.After, Limit: q.Limit,
-	})
+	all, err := d.log.Tail(ctx, queryOf(q))
 	if err != nil {
 		return nil, err
 	}
 	out := make([]api.DecisionRecord, 0, len(all))
 	for i := range all {
-		// One name with two issuers is two people.
-		if q.Issuer == "" || all[i].Issuer == q.Issuer {
-			out = append(out, recordOf(&all[i]))
-		}
+		out = append(out, recordOf(&all[i]))
 	}
 	return out, nil
+}
+
+func (d decisions) Export(ctx context.Context, q api.DecisionQuery, yield func(any) error) error {
+	return d.log.Export(ctx, queryOf(q), yield)
+}
+
+func queryOf(q api.DecisionQuery) decisionlog.Query {
+	return decisionlog.Query{
+		Workspace: q.Workspace, Project: q.Project, Subject: q.Subject, Issuer: q.Issuer, Rule: q.Rule,
+		Action: q.Action, Verdict: q.Verdict, Since: q.Since, Until: q.Until,
+		After: q.After, Before: q.Before, Limit: q.Limit,
+	}
 }
 
 func (d decisions) Show(ctx context.Context, workspace, id string) (api.DecisionRecord, error) {
@@ -170,6 +176,7 @@ func recordOf(e *decisionlog.Entry) api.DecisionRecord {
 		Verdict: e.Verdict, Deny: e.Deny, Warn: e.Warn, Dryrun: e.Dryrun, Waived: e.Waived,
 		Obligations: e.Obligation, Granted: e.Granted, Visible: e.Visible, Message: e.Message,
 		RetryAfter: e.RetryAfter, Revision: e.Revision, Outage: e.Outage, Replayable: e.Replayable,
+		BreakGlass: e.BreakGlass, Masked: e.Masked, Packs: e.Packs,
 		Input: e.Input, Writer: e.Writer, Seq: e.Seq, Hash: e.Hash,
 	}
 }

@@ -70,6 +70,8 @@ type Decisions interface {
 	// Tail answers the records that match, the newest first; with After the oldest first.
 	Tail(ctx context.Context, q DecisionQuery) ([]DecisionRecord, error)
 	Show(ctx context.Context, workspace, id string) (DecisionRecord, error)
+	// Export yields the lines of an export of the records that match, the oldest first.
+	Export(ctx context.Context, q DecisionQuery, yield func(any) error) error
 }
 
 // Maintenance looks after the server itself.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/bondgate/bondgate/policy"
 )
@@ -16,40 +17,32 @@ const (
 	mostDecisions = 1000
 )
 
+// decisionFilters are the query parameters that say which decisions are meant.
+var decisionFilters = []string{"since", "until", "project", "rule", "subject", "issuer", "action", "verdict"}
+
 // decisionRoutes are the part of the table about the record of decisions.
 func decisionRoutes() []route {
+	const read, ok = policy.DecisionRead, http.StatusOK
 	return []route{
-		{method: http.MethodGet, pattern: "/decisions", action: policy.DecisionRead, resource: "decision", verb: "list", status: http.StatusOK, query: []string{"limit", "after", "project", "subject", "issuer", "action", "verdict"}, plan: (*API).listDecisions},
-		{method: http.MethodGet, pattern: "/decisions/{decision}", action: policy.DecisionRead, resource: "decision", verb: "read", status: http.StatusOK, plan: (*API).readDecision},
+		{method: http.MethodGet, pattern: "/decisions", action: read, resource: "decision", verb: "list", status: ok, query: slices.Concat(decisionFilters, []string{"limit", "after", "before"}), reply: replyOf[[]DecisionRecord](), plan: (*API).listDecisions},
+		{method: http.MethodGet, pattern: "/decisions/export", action: read, resource: "decision", verb: "export", status: ok, query: decisionFilters, plan: (*API).exportDecisions},
+		{method: http.MethodGet, pattern: "/decisions/{decision}", action: read, resource: "decision", verb: "read", status: ok, plan: (*API).readDecision},
 	}
 }
 
 func (a *API) listDecisions(c *call) (plan, error) {
-	limit, err := c.number("limit", someDecisions, mostDecisions)
+	q, err := c.decisions()
 	if err != nil {
 		return plan{}, err
 	}
-	q := DecisionQuery{
-		Workspace: c.workspace(), Project: c.query("project"), Subject: c.query("subject"),
-		Issuer: c.query("issuer"), Action: policy.Action(c.query("action")), Verdict: c.query("verdict"), Limit: limit,
+	if q.Limit, err = c.number("limit", someDecisions, mostDecisions); err != nil {
+		return plan{}, err
 	}
-	if s := c.query("after"); s != "" {
-		if q.After, err = strconv.ParseInt(s, 10, 64); err != nil || q.After < 1 {
-			return plan{}, refuse("after is the cursor of a decision, not %s", show(s))
-		}
+	if q.After, err = c.cursor("after"); err != nil {
+		return plan{}, err
 	}
-	if q.Project != "" {
-		if err := CheckProjectName(q.Project); err != nil {
-			return plan{}, err
-		}
-	}
-	if q.Action != "" && !slices.Contains(policy.Actions(), q.Action) {
-		return plan{}, refuse("%s is not an action", show(string(q.Action)))
-	}
-	switch q.Verdict {
-	case "", "allow", "deny", "outage":
-	default:
-		return plan{}, refuse("a verdict is allow, deny or outage, not %s", show(q.Verdict))
+	if q.Before, err = c.cursor("before"); err != nil {
+		return plan{}, err
 	}
 	return plan{
 		project: q.Project,
@@ -58,6 +51,78 @@ func (a *API) listDecisions(c *call) (plan, error) {
 			return list(a.cfg.Decisions.Tail(ctx, q))
 		},
 	}, nil
+}
+
+// exportDecisions streams records with all that they were judged on. Whose records
+// are meant is not told to the gate: an input holds more than its subject's own,
+// so nobody exports by right of being the subject.
+func (a *API) exportDecisions(c *call) (plan, error) {
+	q, err := c.decisions()
+	if err != nil {
+		return plan{}, err
+	}
+	return plan{
+		project: q.Project,
+		before:  map[string]any{"project": q.Project},
+		do: func(context.Context) (any, error) {
+			return stream{lines: func(ctx context.Context, yield func(any) error) error {
+				return a.cfg.Decisions.Export(ctx, q, yield)
+			}}, nil
+		},
+	}, nil
+}
+
+// decisions reads the filters of a call.
+func (c *call) decisions() (q DecisionQuery, err error) {
+	q = DecisionQuery{
+		Workspace: c.workspace(), Project: c.query("project"), Subject: c.query("subject"), Rule: c.query("rule"),
+		Issuer: c.query("issuer"), Action: policy.Action(c.query("action")), Verdict: c.query("verdict"),
+	}
+	if q.Since, err = c.time("since"); err != nil {
+		return q, err
+	}
+	if q.Until, err = c.time("until"); err != nil {
+		return q, err
+	}
+	if q.Project != "" {
+		if err := CheckProjectName(q.Project); err != nil {
+			return q, err
+		}
+	}
+	if q.Action != "" && !slices.Contains(policy.Actions(), q.Action) {
+		return q, refuse("%s is not an action", show(string(q.Action)))
+	}
+	switch q.Verdict {
+	case "", "allow", "deny", "outage":
+		return q, nil
+	}
+	return q, refuse("a verdict is allow, deny or outage, not %s", show(q.Verdict))
+}
+
+// time reads a moment of the query; the zero time when it is not there.
+func (c *call) time(name string) (time.Time, error) {
+	s := c.query(name)
+	if s == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return at, refuse("%s is a time such as 2026-11-21T10:00:00Z, not %s", name, show(s))
+	}
+	return at, nil
+}
+
+// cursor reads the place of a decision among all; 0 when it is not there.
+func (c *call) cursor(name string) (int64, error) {
+	s := c.query(name)
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 {
+		return 0, refuse("%s is the cursor of a decision, not %s", name, show(s))
+	}
+	return n, nil
 }
 
 func (a *API) readDecision(c *call) (plan, error) {

@@ -187,6 +187,15 @@ func (w *world) Tail(_ context.Context, q DecisionQuery) ([]DecisionRecord, erro
 	return out, nil
 }
 
+func (w *world) Export(_ context.Context, _ DecisionQuery, yield func(any) error) error {
+	for _, r := range w.records {
+		if err := yield(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (w *world) Show(_ context.Context, _, id string) (DecisionRecord, error) {
 	for _, r := range w.records {
 		if r.ID == id {

@@ -112,11 +112,16 @@ type NewWaiver struct {
 type DecisionQuery struct {
 	Workspace, Project, Subject, Issuer string
 	Action                              policy.Action
+	// Rule is a code that denied, warned, would have denied or was waived.
+	Rule string
 	// Verdict is "allow", "deny" or "outage".
 	Verdict string
-	// After is a record's cursor: later ones are meant, the oldest of them first.
-	After int64
-	// Limit is how many records are answered at most.
+	// Since leaves out decisions made before it, Until those made then or later.
+	Since, Until time.Time
+	// After is a record's cursor: later ones are meant, the oldest of them first;
+	// with Before, earlier ones.
+	After, Before int64
+	// Limit is how many records are answered at most; 0 is all, of an export alone.
 	Limit int
 }
 
@@ -149,6 +154,8 @@ type DecisionRecord struct {
 	Granted     []policy.Scope      `json:"granted,omitempty"`
 	Visible     bool                `json:"visible"`
 	Message     string              `json:"message,omitempty"`
+	// BreakGlass is the grant without which the verdict would be a denial.
+	BreakGlass string `json:"breakglass,omitempty"`
 	// RetryAfter is in milliseconds.
 	RetryAfter int64  `json:"retry_after_ms,omitempty"`
 	Revision   string `json:"revision,omitempty"`
@@ -156,6 +163,10 @@ type DecisionRecord struct {
 	Outage string `json:"outage,omitempty"`
 	// Replayable is false when a mask took something out of the input.
 	Replayable bool `json:"replayable"`
+	// Masked are the dotted paths of the input that were hidden.
+	Masked []string `json:"masked,omitempty"`
+	// Packs are the project's own modes and configurations.
+	Packs []policy.Pack `json:"packs,omitempty"`
 	// Input is the document that was judged; only one record by its id has it.
 	Input json.RawMessage `json:"input,omitempty"`
 	// Writer, Seq and Hash are the record's place in its hash chain.

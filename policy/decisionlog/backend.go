@@ -7,6 +7,8 @@ import (
 
 type hash = [sha256.Size]byte
 
+func sum(text []byte) hash { return sha256.Sum256(text) }
+
 // head is the end of a chain: the last sequence number and its hash.
 type head struct {
 	seq  int64
@@ -29,10 +31,13 @@ type row struct {
 	workspace string
 	project   string
 	subject   string
+	issuer    string
 	action    string
 	verdict   string
+	rules     []string // the codes that fired or were waived, sorted
 	body      []byte
 	input     []byte
+	day       string
 }
 
 // fact is a part of an input that is stored once a day.
@@ -63,6 +68,8 @@ type backend interface {
 	// tail answers matching rows without their inputs: newest first, or oldest
 	// first when the search asks for what came after a row.
 	tail(ctx context.Context, s search) ([]row, error)
+	// fact answers a fact of a day's records.
+	fact(ctx context.Context, day string, digest hash) ([]byte, error)
 	// show answers a row with its input and a way to read its facts, valid
 	// until release is called.
 	show(ctx context.Context, id string) (r row, facts factReader, release func(), err error)
@@ -80,7 +87,9 @@ type factReader func(ctx context.Context, digest hash) ([]byte, error)
 // search is a query as a backend understands it.
 type search struct {
 	workspace, project, subject, action, verdict string
-	since                                        int64 // microseconds; 0 for ever
+	issuer, rule                                 string
+	since, until                                 int64 // microseconds; 0 for ever
+	inputs                                       bool  // whether the rows are wanted with their inputs
 	sinceDay                                     string
 	before, after                                int64
 	forward                                      bool
@@ -116,6 +125,9 @@ func (s search) conditions() []condition {
 	}
 	if s.since != 0 {
 		add("at >= ", s.since)
+	}
+	if s.until != 0 {
+		add("at < ", s.until)
 	}
 	if s.before != 0 {
 		add("n < ", s.before)

@@ -25,6 +25,7 @@ type encoder struct {
 	mask   *mask
 	key    []byte
 	doc    canonical // the input
+	hidden []string  // the paths of the input that the masks hid
 	line   canonical // the record
 }
 
@@ -40,7 +41,7 @@ func (e *encoder) encode(r *policy.Record, count int64, at head) (row, []fact) {
 	out := row{
 		writer: e.writer, seq: at.seq + 1, id: clean(r.ID), at: r.At.UnixMicro(),
 		workspace: clean(workspaceOf(r.Workspace)), action: clean(string(r.Action)), verdict: verdictOf(r),
-		subject: e.shown(clean(r.Subject), "subject", "name"), project: e.shown(clean(r.Project), "project", "name"),
+		subject: e.shown(clean(r.Subject), "subject", "name"), issuer: e.shown(clean(r.Issuer), "subject", "issuer"), project: e.shown(clean(r.Project), "project", "name"),
 		input: append([]byte(nil), e.doc.buf...),
 	}
 	l := &e.line
@@ -48,6 +49,7 @@ func (e *encoder) encode(r *policy.Record, count int64, at head) (row, []fact) {
 	w := lineWriter{l}
 	w.text("action", out.action)
 	w.text("at", r.At.UTC().Format(time.RFC3339Nano))
+	w.text("breakglass", r.Decision.BreakGlass)
 	w.number("count", count)
 	w.reasons("deny", r.Decision.Deny)
 	digest := e.shown(r.Digest, "artifact", "digest")
@@ -63,10 +65,12 @@ func (e *encoder) encode(r *policy.Record, count int64, at head) (row, []fact) {
 		w.digest("input_digest", sha256.Sum256(out.input))
 	}
 	w.text("input_error", inputErr)
-	w.text("issuer", e.shown(r.Issuer, "subject", "issuer"))
+	w.text("issuer", out.issuer)
+	w.texts("masked", e.hidden)
 	w.text("message", r.Decision.Message)
 	w.obligations("obligations", r.Decision.Obligations)
 	w.text("outage", r.Outage)
+	w.packs("packs", r.Packs)
 	w.text("project", out.project)
 	w.text("purpose", string(r.Purpose))
 	w.text("reference", e.shown(r.Reference, referencePath(r.Action)...))
@@ -215,6 +219,31 @@ func (w lineWriter) facts(key string, facts []fact) {
 		w.buf = append(appendDigest(append(w.buf, '"'), f.digest), '"')
 	}
 	w.buf = append(w.buf, ']')
+}
+
+func (w lineWriter) texts(key string, all []string) {
+	for i, text := range all {
+		if i == 0 {
+			w.member(key)
+			w.buf = append(w.buf, '[')
+		} else {
+			w.buf = append(w.buf, ',')
+		}
+		w.buf = appendString(w.buf, text)
+	}
+	if len(all) > 0 {
+		w.buf = append(w.buf, ']')
+	}
+}
+
+func (w lineWriter) packs(key string, all []policy.Pack) {
+	w.objects(key, len(all), func(i int) map[string]any {
+		pack := map[string]any{"name": all[i].Name, "mode": string(all[i].Mode)}
+		if len(all[i].Config) > 0 {
+			pack["config"] = all[i].Config
+		}
+		return pack
+	})
 }
 
 // objects writes objects, keys sorted and empty values left out.

@@ -17,17 +17,20 @@ type Entry struct {
 	// Count is how many requests got this answer.
 	Count int64 `json:"count"`
 	// Repeats is the id of the record whose repeats this one counts.
-	Repeats    string              `json:"repeats,omitempty"`
-	RequestID  string              `json:"request_id,omitempty"`
-	Workspace  string              `json:"workspace"`
-	Action     policy.Action       `json:"action"`
-	Purpose    policy.Purpose      `json:"purpose,omitempty"`
-	Subject    string              `json:"subject,omitempty"`
-	Issuer     string              `json:"issuer,omitempty"`
-	Project    string              `json:"project,omitempty"`
-	Repository string              `json:"repository,omitempty"`
-	Reference  string              `json:"reference,omitempty"`
-	Digest     string              `json:"digest,omitempty"`
+	Repeats    string         `json:"repeats,omitempty"`
+	RequestID  string         `json:"request_id,omitempty"`
+	Workspace  string         `json:"workspace"`
+	Action     policy.Action  `json:"action"`
+	Purpose    policy.Purpose `json:"purpose,omitempty"`
+	Subject    string         `json:"subject,omitempty"`
+	Issuer     string         `json:"issuer,omitempty"`
+	Project    string         `json:"project,omitempty"`
+	Repository string         `json:"repository,omitempty"`
+	Reference  string         `json:"reference,omitempty"`
+	Digest     string         `json:"digest,omitempty"`
+	// Packs are the project's own modes and configurations, before the bundle's
+	// were added: another bundle is judged with these.
+	Packs      []policy.Pack       `json:"packs,omitempty"`
 	Verdict    string              `json:"verdict"` // allow, deny or outage
 	Deny       []policy.Reason     `json:"deny,omitempty"`
 	Warn       []policy.Reason     `json:"warn,omitempty"`
@@ -37,6 +40,8 @@ type Entry struct {
 	Granted    []policy.Scope      `json:"granted,omitempty"`
 	Visible    bool                `json:"visible"`
 	Message    string              `json:"message,omitempty"`
+	// BreakGlass is the grant without which the verdict would be a denial.
+	BreakGlass string `json:"breakglass,omitempty"`
 	// RetryAfter is in milliseconds.
 	RetryAfter int64  `json:"retry_after_ms,omitempty"`
 	Revision   string `json:"revision,omitempty"`
@@ -45,7 +50,10 @@ type Entry struct {
 	// Replayable is false when a mask took something out of the input, or when
 	// there is none.
 	Replayable bool `json:"replayable"`
-	// Input is the document that was judged, whole; only [Log.Show] fills it.
+	// Masked are the dotted paths of the input that were hidden.
+	Masked []string `json:"masked,omitempty"`
+	// Input is the document that was judged: whole of [Log.Show] and [ReadExport],
+	// with its facts by reference of [Log.All], and none of a search.
 	Input json.RawMessage `json:"input,omitempty"`
 	// InputDigest is the digest of the input as it is stored, and InputError why
 	// it could not be.

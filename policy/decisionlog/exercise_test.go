@@ -130,6 +130,7 @@ func exercise(t *testing.T, newSite func(t *testing.T) site) {
 		{"a masked value is nowhere, and its record is not replayable", masksHide},
 		{"a document that is no JSON stops nothing", badInput},
 		{"follow yields what is written from now on", followYields},
+		{"an export is read back as it was", exportReadsBack},
 		{"retention drops days and the chain still verifies", retentionDrops},
 		{"the chain goes on after the log was opened again", chainGoesOn},
 		{"verify finds what was changed, removed or inserted", tamperingFound},
@@ -220,8 +221,11 @@ func manyWriters(t *testing.T, s site) {
 func searchFinds(t *testing.T, s site) {
 	l := s.open(t, nil)
 	mustWrite(t, l,
-		record("a"), record("b", denied), record("c", func(r *policy.Record) { r.Subject = "bob" }),
-		record("d", func(r *policy.Record) { r.Project, r.Action = "base", "blob.pull" }),
+		record("a"), record("b", denied), record("c", func(r *policy.Record) { r.Subject, r.Issuer = "bob", "https://sso" }),
+		record("d", func(r *policy.Record) {
+			r.Project, r.Action = "base", "blob.pull"
+			r.Decision.Warn, r.Decision.Waived = []policy.Reason{{Code: "w.x"}, {Code: "w.x"}}, []policy.Waived{{Code: "c.x"}}
+		}),
 		record("e", func(r *policy.Record) { r.Outage = "deadline" }),
 		record("f", func(r *policy.Record) { r.At = r.At.Add(time.Hour) }),
 	)
@@ -235,6 +239,13 @@ func searchFinds(t *testing.T, s site) {
 		{"the denials", Query{Verdict: "deny"}, "b"},
 		{"the outages, which are no denials", Query{Verdict: "outage"}, "e"},
 		{"of one subject", Query{Subject: "bob"}, "c"},
+		{"of one issuer", Query{Issuer: "https://sso"}, "c"},
+		{"of one rule", Query{Rule: "vuln.critical"}, "b"},
+		{"of a rule that only warned", Query{Rule: "w.x"}, "d"},
+		{"of a rule that was waived", Query{Rule: "c.x"}, "d"},
+		{"of a rule and somebody whom it did not hit", Query{Rule: "c.x", Subject: "bob"}, ""},
+		{"before a time", Query{Until: record("").At.Add(time.Minute), Verdict: "allow", Limit: 2}, "d c"},
+		{"at no time", Query{Since: record("").At, Until: record("").At}, ""},
 		{"of one project", Query{Project: "base"}, "d"},
 		{"of one action", Query{Action: "blob.pull"}, "d"},
 		{"of a subject with a forbidden character", Query{Subject: "a\x00'\xff"}, ""},

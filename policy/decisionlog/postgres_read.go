@@ -14,7 +14,7 @@ import (
 func (p *partitions) tail(ctx context.Context, s search) ([]row, error) {
 	var query strings.Builder
 	var args []any
-	query.WriteString("SELECT n, writer, seq, hash, body FROM decision_records WHERE true")
+	query.WriteString("SELECT day::text, n, writer, seq, hash, body, CASE WHEN " + strconv.FormatBool(s.inputs) + " THEN input ELSE '' END FROM decision_records WHERE true")
 	for _, c := range s.conditions() {
 		query.WriteString(" AND " + c.text)
 		if c.arg != nil {
@@ -38,7 +38,7 @@ func (p *partitions) tail(ctx context.Context, s search) ([]row, error) {
 	return pgx.CollectRows(rows, func(at pgx.CollectableRow) (row, error) {
 		var r row
 		var sum []byte
-		err := at.Scan(&r.n, &r.writer, &r.seq, &sum, &r.body)
+		err := at.Scan(&r.day, &r.n, &r.writer, &r.seq, &sum, &r.body, &r.input)
 		copy(r.hash[:], sum)
 		return r, err
 	})
@@ -62,6 +62,11 @@ func (p *partitions) show(ctx context.Context, id string) (row, factReader, func
 		return body, err
 	}
 	return r, facts, func() {}, nil
+}
+
+func (p *partitions) fact(ctx context.Context, day string, digest hash) (body []byte, err error) {
+	err = p.pool.QueryRow(ctx, "SELECT body FROM decision_facts WHERE day = $1::text::date AND digest = $2", day, digest[:]).Scan(&body)
+	return body, err
 }
 
 func (p *partitions) newest(ctx context.Context) (int64, error) {

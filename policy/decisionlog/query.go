@@ -3,9 +3,9 @@ package decisionlog
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,13 +21,16 @@ const (
 // Query says which records to read. Empty fields match everything, but an empty
 // Workspace is the default one: no search crosses workspaces.
 type Query struct {
-	Workspace, Project, Subject string
-	Action                      policy.Action
+	Workspace, Project, Subject, Issuer string
+	Action                              policy.Action
+	// Rule is a code that denied, warned, would have denied or was waived.
+	Rule string
 	// Verdict is "allow", "deny" or "outage".
 	Verdict string
-	// Since leaves out decisions made before it.
-	Since time.Time
-	// Limit is the number of entries at most; 0 is [DefaultLimit], [MaxLimit] the most.
+	// Since leaves out decisions made before it, Until those made then or later.
+	Since, Until time.Time
+	// Limit is the number of entries at most; 0 is [DefaultLimit], [MaxLimit] the
+	// most. [Log.All] and [Log.Export] have no most, and 0 is all.
 	Limit int
 	// Before asks for what was written before the entry with this cursor.
 	Before int64
@@ -39,6 +42,7 @@ func (l *Log) search(q Query) search {
 	s := search{
 		workspace: clean(workspaceOf(q.Workspace)), action: clean(string(q.Action)), verdict: q.Verdict,
 		project: l.sought(q.Project, "project", "name"), subject: l.sought(q.Subject, "subject", "name"),
+		issuer: l.sought(q.Issuer, "subject", "issuer"), rule: clean(q.Rule),
 		before: q.Before, after: q.After, forward: q.After > 0, limit: q.Limit,
 	}
 	if s.limit <= 0 {
@@ -50,6 +54,9 @@ func (l *Log) search(q Query) search {
 		// A record is never in a day before the one it was made in; a day of
 		// grace for clocks that differ.
 		s.sinceDay = q.Since.UTC().AddDate(0, 0, -1).Format(time.DateOnly)
+	}
+	if !q.Until.IsZero() {
+		s.until = q.Until.UnixMicro()
 	}
 	return s
 }
@@ -70,19 +77,48 @@ func (l *Log) Tail(ctx context.Context, q Query) ([]Entry, error) {
 }
 
 func (l *Log) read(ctx context.Context, s search) ([]Entry, error) {
-	rows, err := l.store.tail(ctx, s)
-	if err != nil {
-		return nil, fmt.Errorf("decision log: search: %w", err)
-	}
-	entries := make([]Entry, 0, len(rows))
-	for _, r := range rows {
-		e, err := entryOf(r)
+	entries := make([]Entry, 0, min(s.limit, batchOfAll))
+	for {
+		rows, err := l.store.tail(ctx, s)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("decision log: search: %w", err)
 		}
-		entries = append(entries, e)
+		for _, r := range rows {
+			e, err := entryOf(r)
+			if err != nil {
+				return nil, err
+			}
+			if s.forward {
+				s.after = r.n
+			} else {
+				s.before = r.n
+			}
+			if l.meant(s, e) {
+				entries = append(entries, e)
+			}
+		}
+		if len(rows) < s.limit || len(entries) >= s.limit || s.issuer == "" && s.rule == "" {
+			return entries[:min(len(entries), s.limit)], nil
+		}
 	}
-	return entries, nil
+}
+
+// meant reports whether a record is what a search that no column answers is for.
+func (l *Log) meant(s search, e Entry) bool {
+	return (s.issuer == "" || s.issuer == e.Issuer) && (s.rule == "" || slices.Contains(rulesOf(e), s.rule))
+}
+
+func rulesOf(e Entry) []string {
+	var all []string
+	for _, some := range [][]policy.Reason{e.Deny, e.Warn, e.Dryrun} {
+		for _, r := range some {
+			all = append(all, r.Code)
+		}
+	}
+	for _, w := range e.Waived {
+		all = append(all, w.Code)
+	}
+	return all
 }
 
 // Follow yields records that match as they are written, in order, from
@@ -139,59 +175,21 @@ func (l *Log) Show(ctx context.Context, id string) (Entry, error) {
 	if err != nil || len(r.input) == 0 {
 		return e, err
 	}
-	doc, err := decode(r.input)
-	if err == nil {
-		doc, err = expand(ctx, doc, facts)
-	}
-	out := canonical{plain: true}
-	if err == nil {
-		err = out.value(doc, nil, 0)
-	}
+	e.Input, err = splice(nil, r.input, func(name string) ([]byte, error) {
+		digest, err := parseDigest(name)
+		if err != nil {
+			return nil, err
+		}
+		body, err := facts(ctx, digest)
+		if err != nil {
+			return nil, fmt.Errorf("fact %s: %w", name, err)
+		}
+		return body, nil
+	}, 0)
 	if err != nil {
 		return Entry{}, fmt.Errorf("decision log: input of record %q: %w", id, err)
 	}
-	e.Input = json.RawMessage(out.buf)
 	return e, nil
-}
-
-// expand puts facts back in their places and takes the escapes off the keys.
-func expand(ctx context.Context, v any, facts factReader) (any, error) {
-	switch v := v.(type) {
-	case map[string]any:
-		if name, ok := v[factKey].(string); ok {
-			digest, err := parseDigest(name)
-			if err != nil {
-				return nil, err
-			}
-			body, err := facts(ctx, digest)
-			if err != nil {
-				return nil, fmt.Errorf("fact %s: %w", name, err)
-			}
-			inner, err := decode(body)
-			if err != nil {
-				return nil, fmt.Errorf("fact %s: %w", name, err)
-			}
-			return expand(ctx, inner, facts)
-		}
-		out := make(map[string]any, len(v))
-		for k, e := range v {
-			x, err := expand(ctx, e, facts)
-			if err != nil {
-				return nil, err
-			}
-			out[strings.TrimPrefix(k, "$")] = x
-		}
-		return out, nil
-	case []any:
-		for i := range v {
-			x, err := expand(ctx, v[i], facts)
-			if err != nil {
-				return nil, err
-			}
-			v[i] = x
-		}
-	}
-	return v, nil
 }
 
 func parseDigest(name string) (hash, error) {

@@ -63,6 +63,9 @@ func (d *days) tail(ctx context.Context, s search) ([]row, error) {
 			part := s
 			part.limit -= len(found)
 			rows, err := findIn(ctx, db, part)
+			for i := range rows {
+				rows[i].day = day
+			}
 			found = append(found, rows...)
 			return err
 		})
@@ -96,7 +99,7 @@ func (d *days) from(ctx context.Context, all []string, n int64) ([]string, error
 func findIn(ctx context.Context, db *sql.DB, s search) ([]row, error) {
 	var text strings.Builder
 	var args []any
-	text.WriteString("SELECT n, writer, seq, hash, body FROM records WHERE 1")
+	text.WriteString("SELECT n, writer, seq, hash, body, iif(" + strconv.FormatBool(s.inputs) + ", input, '') FROM records WHERE 1")
 	for _, c := range s.conditions() {
 		text.WriteString(" AND " + c.text)
 		if c.arg != nil {
@@ -118,7 +121,7 @@ func findIn(ctx context.Context, db *sql.DB, s search) ([]row, error) {
 	for rows.Next() {
 		var r row
 		var sum []byte
-		if err := rows.Scan(&r.n, &r.writer, &r.seq, &sum, &r.body); err != nil {
+		if err := rows.Scan(&r.n, &r.writer, &r.seq, &sum, &r.body, &r.input); err != nil {
 			return nil, err
 		}
 		copy(r.hash[:], sum)
@@ -162,6 +165,15 @@ func (d *days) show(ctx context.Context, id string) (row, factReader, func(), er
 		return r, facts, release, nil
 	}
 	return fail(errNoRecord)
+}
+
+func (d *days) fact(ctx context.Context, day string, digest hash) (body []byte, err error) {
+	d.dropping.RLock()
+	defer d.dropping.RUnlock()
+	err = d.inDay(ctx, day, func(db *sql.DB) error {
+		return db.QueryRowContext(ctx, "SELECT body FROM facts WHERE digest = ?", digest[:]).Scan(&body)
+	})
+	return body, err
 }
 
 func (d *days) newest(ctx context.Context) (int64, error) {
