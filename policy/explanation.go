@@ -9,6 +9,9 @@ type Explanation struct {
 	// Revision names the bundle that was asked. Where it is not the one that
 	// decided, the answer may be another.
 	Revision string `json:"revision"`
+	// Partial says that the search for facts and changes came to its limits: there
+	// may be more of them.
+	Partial bool `json:"partial,omitempty"`
 }
 
 // ExplainedReason is one rule that fired: where it stands, what it looked at, and
@@ -22,6 +25,9 @@ type ExplainedReason struct {
 	Description string   `json:"description,omitempty"`
 	Owner       string   `json:"owner,omitempty"`
 	Links       []string `json:"links,omitempty"`
+	// Waivable says that a waiver lifts the rule; Waiver names the one that did.
+	Waivable bool   `json:"waivable"`
+	Waiver   string `json:"waiver,omitempty"`
 	// Rule is the rule's path in data, File and Line where it is written.
 	Rule string `json:"rule"`
 	File string `json:"file"`
@@ -29,17 +35,23 @@ type ExplainedReason struct {
 	// Facts are what the rule read of the input, by path.
 	Facts []Fact `json:"facts"`
 	// Changes is a smallest set of changes of the input with which the rule does not
-	// fire, each tried; empty when none was found.
+	// fire or is lifted, and nothing else denies that did not before; each set was
+	// tried. Empty when none was found.
 	Changes []Change `json:"changes"`
+	// Others are further such sets, what is easier to do first.
+	Others [][]Change `json:"others,omitempty"`
 }
 
-// Fact is a value at a dotted path of the input.
+// Fact is a value at a path of the input, written as rules write it.
 type Fact struct {
 	Path  string `json:"path"`
 	Value any    `json:"value"`
+	// Absent says that nothing is there, which is not the same as null.
+	Absent bool `json:"absent,omitempty"`
 }
 
 // Change is another value at a path; a To of nil with Gone set takes the path away.
+// A From of nil is null or nothing.
 type Change struct {
 	Path string `json:"path"`
 	From any    `json:"from"`

@@ -110,6 +110,7 @@ func compile(ctx context.Context, src Source) (*Evaluator, error) {
 	return &Evaluator{
 		revision: src.Revision, query: query, facts: facts,
 		base: packs, defaults: defaults, reads: reads, input: projectionOf(reads),
+		insight: &insight{compiler: compiler, schemas: src.Schemas},
 	}, nil
 }
 

@@ -27,6 +27,7 @@ type Evaluator struct {
 	reads    []string
 	input    projection
 	waivers  *policy.WaiverSet
+	insight  *insight
 }
 
 var _ policy.Evaluator = (*Evaluator)(nil)
