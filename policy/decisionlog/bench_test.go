@@ -71,7 +71,7 @@ func BenchmarkWriteByOne(b *testing.B) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	e := newEncoder("w", nil, nil)
+	e := newEncoder("w", nil, make([]byte, 32))
 	doc := pull(1)()
 	r := record("d1", func(r *policy.Record) { r.Input = func() map[string]any { return doc } })
 	b.ReportAllocs()

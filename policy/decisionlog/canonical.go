@@ -10,7 +10,6 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"unicode/utf8"
 )
 
 const (
@@ -27,15 +26,18 @@ const (
 )
 
 // canonical writes JSON values in one form: keys sorted, no spaces, no escapes
-// that are not needed. It hides what the mask says and moves large parts into facts.
+// that are not needed. It hides what the mask says and every secret that it
+// recognises, and moves large parts into facts.
 type canonical struct {
-	buf     []byte
-	keys    []string
-	parts   []part
-	key     []byte // of the mask's hash
+	buf   []byte
+	keys  []string
+	parts []part
+	// key is that of the hash that stands for what is hidden; without one no
+	// secret is looked for.
+	key     []byte
 	split   bool
-	plain   bool // keys as they are: nothing is a fact here
-	masked  bool
+	plain   bool     // keys as they are: nothing is a fact here
+	hits    []string // dotted paths of what was hidden, from the value being written on
 	facts   []fact
 	scratch []byte
 }
@@ -44,7 +46,7 @@ type part struct{ start, end int }
 
 func (c *canonical) reset() {
 	clear(c.facts)
-	c.buf, c.facts, c.masked = c.buf[:0], nil, false
+	c.buf, c.facts, c.hits = c.buf[:0], nil, nil
 	c.keys, c.parts = c.keys[:0], c.parts[:0]
 }
 
@@ -55,8 +57,13 @@ func (c *canonical) value(v any, m *mask, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("deeper than %d", maxDepth)
 	}
-	if m != nil && m.hide && v != nil {
-		return c.hide(v, depth)
+	if m != nil {
+		switch {
+		case m.hide && v != nil:
+			return c.hide(v, depth)
+		case m.upsert:
+			return c.given(m.value, depth)
+		}
 	}
 	start := len(c.buf)
 	var err error
@@ -64,7 +71,7 @@ func (c *canonical) value(v any, m *mask, depth int) error {
 	case nil:
 		c.buf = append(c.buf, "null"...)
 	case string:
-		c.buf = appendString(c.buf, v)
+		c.text(v)
 	case bool:
 		c.buf = strconv.AppendBool(c.buf, v)
 	case int:
@@ -98,7 +105,7 @@ func (c *canonical) other(v any, m *mask, depth int) error {
 	if _, own := v.(json.Marshaler); !own {
 		switch r.Kind() {
 		case reflect.String:
-			c.buf = appendString(c.buf, r.String())
+			c.text(r.String())
 			return nil
 		case reflect.Bool:
 			c.buf = strconv.AppendBool(c.buf, r.Bool())
@@ -139,6 +146,7 @@ func (c *canonical) object(v map[string]any, m *mask, depth int) error {
 	for k := range v {
 		c.keys = append(c.keys, k)
 	}
+	c.keys = m.missing(v, c.keys)
 	last := len(c.keys)
 	slices.Sort(c.keys[first:last])
 	c.buf = append(c.buf, '{')
@@ -147,15 +155,23 @@ func (c *canonical) object(v map[string]any, m *mask, depth int) error {
 		if i > first {
 			c.buf = append(c.buf, ',')
 		}
+		before := len(c.hits)
 		if !c.plain && k != "" && k[0] == '$' {
-			c.buf = appendString(c.buf, "$"+k)
+			c.text("$" + k)
 		} else {
-			c.buf = appendString(c.buf, k)
+			c.text(k)
 		}
 		c.buf = append(c.buf, ':')
+		keyHidden := len(c.hits) > before
 		from := len(c.buf)
-		if err := c.value(v[k], m.down(k), depth+1); err != nil {
+		if err := c.member(k, v[k], m.down(k), depth+1); err != nil {
 			return fmt.Errorf("%s: %w", k, err)
+		}
+		switch {
+		case keyHidden:
+			c.hits = append(c.hits[:before], "")
+		case len(c.hits) > before:
+			c.hits = below(k, c.hits, before)
 		}
 		if len(c.buf)-from >= partSize && (c.buf[from] == '{' || c.buf[from] == '[') {
 			c.parts = append(c.parts, part{from, len(c.buf)})
@@ -184,8 +200,12 @@ func list[T any](c *canonical, v []T, m *mask, depth int) error {
 		if i > 0 {
 			c.buf = append(c.buf, ',')
 		}
-		if err := c.value(v[i], m, depth+1); err != nil {
+		before := len(c.hits)
+		if err := c.value(v[i], m.item(i), depth+1); err != nil {
 			return fmt.Errorf("%d: %w", i, err)
+		}
+		if len(c.hits) > before {
+			c.hits = below(strconv.Itoa(i), c.hits, before)
 		}
 	}
 	c.buf = append(c.buf, ']')
@@ -209,59 +229,8 @@ func (c *canonical) move(start int) {
 	c.buf = append(c.buf, `"}`...)
 }
 
-func (c *canonical) hide(v any, depth int) error {
-	inner := canonical{plain: true}
-	if err := inner.value(v, nil, depth); err != nil {
-		return err
-	}
-	c.masked = true
-	c.buf = appendString(c.buf, hidden(c.key, inner.buf))
-	return nil
-}
-
 func appendDigest(buf []byte, digest hash) []byte {
 	return hex.AppendEncode(append(buf, "sha256:"...), digest[:])
-}
-
-const hexDigits = "0123456789abcdef"
-
-func appendString(buf []byte, s string) []byte {
-	buf = append(buf, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		b := s[i]
-		if b >= ' ' && b != '"' && b != '\\' && b < utf8.RuneSelf {
-			i++
-			continue
-		}
-		if b >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			if r != utf8.RuneError || size > 1 {
-				i += size
-				continue
-			}
-			buf = append(append(buf, s[from:i]...), "\ufffd"...)
-			i++
-			from = i
-			continue
-		}
-		buf = append(buf, s[from:i]...)
-		switch b {
-		case '"', '\\':
-			buf = append(buf, '\\', b)
-		case '\n':
-			buf = append(buf, '\\', 'n')
-		case '\r':
-			buf = append(buf, '\\', 'r')
-		case '\t':
-			buf = append(buf, '\\', 't')
-		default:
-			buf = append(buf, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
-		}
-		i++
-		from = i
-	}
-	return append(append(buf, s[from:]...), '"')
 }
 
 // decode reads JSON and keeps numbers as they are written.

@@ -51,8 +51,8 @@ func TestARecordIsCanonical(t *testing.T) {
 		r.Decision.BreakGlass = "bg-1"
 		r.Packs = []policy.Pack{{Name: "vuln", Mode: policy.ModeWarn, Config: json.RawMessage(`{"b": 1, "a": 2.50}`)}, {Name: "rbac", Mode: policy.ModeDeny}}
 	})
-	e := newEncoder("w", nil, nil)
-	e.hidden = []string{"subject.claims.email"}
+	e := newEncoder("w", nil, testKey)
+	e.mask, _ = parseMasks([]string{"artifact.pushed"})
 	one, _ := e.encode(r, 3, head{})
 	v, err := decode(one.body)
 	if err != nil {

@@ -40,7 +40,11 @@ type Config struct {
 	// are replaced by a keyed hash. "*" stands for any key; lists are passed
 	// through. Messages that a rule makes are kept as they are.
 	Masks []string
-	// MaskKey is the key of that hash, 32 bytes at least and equal on all
+	// Rules answers the rules in force about records, nil for none. It is asked for
+	// each record, by the flusher only; nil asks nobody.
+	Rules func() Rules
+	// MaskKey is the key of the hash that stands for what is hidden (by Masks, by
+	// Rules, or because it is a secret), 32 bytes at least and equal on all
 	// replicas. Empty takes the key in Dir/mask.key, which is made at first.
 	MaskKey []byte
 	// RetentionDays is how many whole days before today are kept; 0 is
@@ -90,9 +94,10 @@ func (c Config) complete() (Config, error) {
 }
 
 func (c Config) identify() (Config, error) {
-	needKey := len(c.MaskKey) == 0 && len(c.Masks) > 0
+	// Secrets are hidden without any mask, so there is always a key.
+	needKey := len(c.MaskKey) == 0
 	if c.Dir == "" && (c.Writer == "" || needKey) {
-		return c, fmt.Errorf("decision log: without a folder the writer and, for masks, the mask key have to be given: %w", policy.ErrInvalid)
+		return c, fmt.Errorf("decision log: without a folder the writer and the mask key have to be given: %w", policy.ErrInvalid)
 	}
 	if c.Dir != "" {
 		if err := os.MkdirAll(c.Dir, 0o700); err != nil {

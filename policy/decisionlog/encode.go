@@ -2,8 +2,8 @@ package decisionlog
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,74 +24,103 @@ type encoder struct {
 	writer string
 	mask   *mask
 	key    []byte
+	ruler  ruler     // the policy's own rules about records
 	doc    canonical // the input
-	hidden []string  // the paths of the input that the masks hid
 	line   canonical // the record
 }
 
 func newEncoder(writer string, m *mask, key []byte) *encoder {
-	return &encoder{writer: writer, mask: m, key: key, doc: canonical{split: true, key: key}, line: canonical{plain: true}}
+	return &encoder{
+		writer: writer, mask: m, key: key,
+		doc: canonical{split: true, key: key}, line: canonical{plain: true, key: key},
+	}
 }
 
 // encode closes a record and makes it the row after the head. An input that
 // cannot be written as JSON is left out and named as the record's input_error:
 // one bad document must not stop all others.
 func (e *encoder) encode(r *policy.Record, count int64, at head) (row, []fact) {
-	inputErr := e.input(r)
-	out := row{
+	said := e.ruler.about(r)
+	c := closing{encoder: e, record: r, count: count, mask: e.mask.with(said.masks), inputErr: said.failure}
+	c.input(said)
+	c.row = row{
 		writer: e.writer, seq: at.seq + 1, id: clean(r.ID), at: r.At.UnixMicro(),
 		workspace: clean(workspaceOf(r.Workspace)), action: clean(string(r.Action)), verdict: verdictOf(r),
-		subject: e.shown(clean(r.Subject), "subject", "name"), issuer: e.shown(clean(r.Issuer), "subject", "issuer"), project: e.shown(clean(r.Project), "project", "name"),
+		subject: c.column(r.Subject, "subject", "name"), issuer: c.column(r.Issuer, "subject", "issuer"), project: c.column(r.Project, "project", "name"),
 		input: append([]byte(nil), e.doc.buf...),
 	}
-	l := &e.line
+	c.write()
+	if len(e.line.hits) > 0 {
+		// The record itself has a secret, which is known only now that it is written.
+		c.own = slices.Clone(e.line.hits)
+		c.write()
+	}
+	c.row.body = append([]byte(nil), e.line.buf...)
+	c.row.hash = chain(at.hash, c.row.body)
+	return c.row, e.doc.facts
+}
+
+// closing is one record on its way into the log.
+type closing struct {
+	*encoder
+	row      row
+	record   *policy.Record
+	count    int64
+	mask     *mask
+	inputErr string
+	// own are the fields of the record that a secret was taken out of.
+	own []string
+}
+
+// write writes the line of the record.
+func (c *closing) write() {
+	r := c.record
+	l := &c.line
 	l.reset()
 	w := lineWriter{l}
-	w.text("action", out.action)
+	w.text("action", c.row.action)
 	w.text("at", r.At.UTC().Format(time.RFC3339Nano))
 	w.text("breakglass", r.Decision.BreakGlass)
-	w.number("count", count)
+	w.number("count", c.count)
 	w.reasons("deny", r.Decision.Deny)
-	digest := e.shown(r.Digest, "artifact", "digest")
+	digest := c.shown(r.Digest, "artifact", "digest")
 	if digest == r.Digest {
-		digest = e.shown(r.Digest, "blob", "digest")
+		digest = c.shown(r.Digest, "blob", "digest")
 	}
 	w.text("digest", digest)
 	w.reasons("dryrun", r.Decision.Dryrun)
-	w.facts("facts", e.doc.facts)
+	w.facts("facts", c.doc.facts)
 	w.scopes("granted", r.Decision.Granted)
-	w.text("id", out.id)
-	if len(out.input) > 0 {
-		w.digest("input_digest", sha256.Sum256(out.input))
+	w.text("id", c.row.id)
+	if len(c.row.input) > 0 {
+		w.digest("input_digest", sha256.Sum256(c.row.input))
 	}
-	w.text("input_error", inputErr)
-	w.text("issuer", out.issuer)
-	w.texts("masked", e.hidden)
+	w.text("input_error", c.inputErr)
+	w.text("issuer", c.row.issuer)
+	masked, replayable := c.masked()
+	w.texts("masked", masked)
 	w.text("message", r.Decision.Message)
 	w.obligations("obligations", r.Decision.Obligations)
 	w.text("outage", r.Outage)
 	w.packs("packs", r.Packs)
-	w.text("project", out.project)
+	w.text("project", c.row.project)
 	w.text("purpose", string(r.Purpose))
-	w.text("reference", e.shown(r.Reference, referencePath(r.Action)...))
+	w.text("reference", c.shown(r.Reference, referencePath(r.Action)...))
 	w.text("repeats", r.Repeats)
-	w.flag("replayable", !e.doc.masked && inputErr == "" && len(out.input) > 0)
-	w.text("repository", e.shown(r.Repository, "repository", "name"))
+	w.flag("replayable", replayable)
+	w.text("repository", c.shown(r.Repository, "repository", "name"))
 	w.text("request_id", r.RequestID)
 	w.number("retry_after_ms", r.Decision.RetryAfter.Milliseconds())
 	w.text("revision", r.Decision.Revision)
-	w.number("seq", out.seq)
-	w.text("subject", out.subject)
-	w.text("verdict", out.verdict)
+	w.number("seq", c.row.seq)
+	w.text("subject", c.row.subject)
+	w.text("verdict", c.row.verdict)
 	w.flag("visible", r.Decision.Visible)
 	w.waived("waived", r.Decision.Waived)
 	w.reasons("warn", r.Decision.Warn)
-	w.text("workspace", out.workspace)
-	w.text("writer", e.writer)
+	w.text("workspace", c.row.workspace)
+	w.text("writer", c.writer)
 	l.buf = append(l.buf, '}')
-	out.body = append([]byte(nil), l.buf...)
-	out.hash = chain(at.hash, out.body)
-	return out, e.doc.facts
 }
 
 // chain is the hash of a record after another one's.
@@ -102,38 +131,79 @@ func chain(prev hash, body []byte) hash {
 	return hash(h.Sum(nil))
 }
 
-// input writes the record's document and answers why that was not possible.
-func (e *encoder) input(r *policy.Record) (failure string) {
-	e.doc.reset()
-	defer func() {
-		if p := recover(); p != nil {
-			failure = fmt.Sprint("panic: ", p)
-		}
-		if failure != "" {
-			e.doc.reset()
-		}
-	}()
-	if r.Input == nil {
-		return ""
+// input writes the record's document. What cannot be written, and what may not
+// be seen and is not known well enough, is left out with the reason.
+func (c *closing) input(said said) {
+	c.doc.reset()
+	if said.doc == nil || c.mask.replaces() {
+		return
 	}
-	doc := r.Input()
-	if doc == nil {
-		return ""
+	if err := c.doc.root(said.doc, c.mask); err != nil {
+		c.inputErr = err.Error()
+		c.doc.reset()
 	}
-	if err := e.doc.root(doc, e.mask); err != nil {
-		return err.Error()
-	}
-	return ""
 }
 
-// shown is a field of the record that is also at a path of the input: it is
-// hidden in both places or in none.
-func (e *encoder) shown(v string, path ...string) string {
-	if v == "" || !e.mask.covers(path...) {
+// wholeInput is the path of everything.
+const wholeInput = "input"
+
+// ownField is before the names of the record's own fields among what is masked.
+const ownField = "record."
+
+// masked are the paths of what is hidden, and whether the record can be judged
+// again all the same: its input is there, and no rule reads what is not.
+func (c *closing) masked() (paths []string, replayable bool) {
+	replayable = c.inputErr == "" && len(c.row.input) > 0
+	if c.mask.replaces() {
+		paths = append(paths, wholeInput)
+	}
+	for _, hit := range c.doc.hits {
+		if hit == "" {
+			hit = wholeInput
+		}
+		paths = append(paths, hit)
+	}
+	for _, hit := range paths {
+		replayable = replayable && !c.read(hit)
+	}
+	for _, field := range c.own {
+		paths = append(paths, ownField+field)
+		replayable = replayable && !slices.Contains(replayedFields, field)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths), replayable
+}
+
+// replayedFields are those that a replay reads or compares with its own answer.
+var replayedFields = []string{"deny", "dryrun", "granted", "message", "obligations", "packs", "waived", "warn"}
+
+// read reports whether the policy can read what is hidden at a path.
+func (c *closing) read(path string) bool {
+	if c.record.Reads == nil {
+		return true
+	}
+	return slices.ContainsFunc(c.record.Reads, func(p string) bool { return policy.PathsOverlap(p, path) })
+}
+
+// shown is a field of the record that is also at a path of the input.
+func (c *closing) shown(v string, path ...string) string { return c.mask.shown(c.key, v, path...) }
+
+// column is a field that is searched by.
+func (c *closing) column(v string, path ...string) string {
+	return stored(c.mask, c.key, v, path...)
+}
+
+// stored is a text as the columns have it, in every backend: as the line has it,
+// without what is hidden and without secrets.
+func stored(m *mask, key []byte, v string, path ...string) string {
+	v = m.shown(key, clean(v), path...)
+	if len(key) == 0 {
 		return v
 	}
-	e.doc.masked = true
-	return hidden(e.key, appendString(nil, v))
+	if _, from, to := survey(v); to > 0 {
+		return redacted(key, v, from, to)
+	}
+	return v
 }
 
 // referencePath is where the input has what the reference was made of.
@@ -185,7 +255,16 @@ func (w lineWriter) member(key string) {
 func (w lineWriter) text(key, v string) {
 	if v != "" {
 		w.member(key)
-		w.buf = appendString(w.buf, v)
+		before := len(w.hits)
+		w.canonical.text(v)
+		w.named(key, before)
+	}
+}
+
+// named puts the field's name to the secrets that were found in it.
+func (w lineWriter) named(key string, before int) {
+	if len(w.hits) > before {
+		w.hits = append(w.hits[:before], key)
 	}
 }
 
@@ -252,7 +331,7 @@ func (w lineWriter) objects(key string, n int, object func(i int) map[string]any
 		return
 	}
 	w.member(key)
-	mark := len(w.buf)
+	mark, before := len(w.buf), len(w.hits)
 	w.buf = append(w.buf, '[')
 	for i := range n {
 		if i > 0 {
@@ -268,6 +347,7 @@ func (w lineWriter) objects(key string, n int, object func(i int) map[string]any
 		}
 	}
 	w.buf = append(w.buf, ']')
+	w.named(key, before)
 }
 
 func (w lineWriter) reasons(key string, all []policy.Reason) {

@@ -47,10 +47,11 @@ type Entry struct {
 	Revision   string `json:"revision,omitempty"`
 	// Outage says why there was no decision.
 	Outage string `json:"outage,omitempty"`
-	// Replayable is false when a mask took something out of the input, or when
-	// there is none.
+	// Replayable is false when something that the policy reads is hidden, or when
+	// there is no input.
 	Replayable bool `json:"replayable"`
-	// Masked are the dotted paths of the input that were hidden.
+	// Masked are the dotted paths of the input where something is hidden ("input" for
+	// all of it), and fields of the record itself as "record.message".
 	Masked []string `json:"masked,omitempty"`
 	// Input is the document that was judged: whole of [Log.Show] and [ReadExport],
 	// with its facts by reference of [Log.All], and none of a search.

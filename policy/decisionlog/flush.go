@@ -103,9 +103,15 @@ func (l *Log) encode(records []*policy.Record) *taken {
 		day: l.day, writer: l.cfg.Writer, prev: l.head, rows: make([]row, 0, len(records)),
 	}}
 	seen := map[hash]bool{}
+	l.encoder.ruler.begin()
 	for _, r := range records {
 		// A record stands for one request at least: the one that it was made for.
-		one, facts := l.encoder.encode(r, max(r.Close(), 1), l.head)
+		count := max(r.Close(), 1)
+		if l.encoder.drops(r) {
+			l.dropped.Add(count)
+			continue
+		}
+		one, facts := l.encoder.encode(r, count, l.head)
 		for _, f := range facts {
 			if !seen[f.digest] {
 				seen[f.digest] = true
@@ -133,7 +139,10 @@ func (l *Log) settle(ctx context.Context) {
 func (l *Log) commit(ctx context.Context, t *taken) bool {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err := l.store.append(ctx, &t.batch)
+	var err error
+	if len(t.batch.rows) > 0 { // else all were dropped
+		err = l.store.append(ctx, &t.batch)
+	}
 	if err != nil {
 		err = fmt.Errorf("decision log: write records: %w: %w", policy.ErrUnavailable, err)
 		if l.failure.Swap(&err) == nil {

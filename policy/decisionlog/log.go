@@ -27,6 +27,7 @@ type Log struct {
 	encoder *encoder
 
 	failure atomic.Pointer[error]
+	dropped atomic.Int64
 
 	mu      sync.Mutex
 	opened  []*policy.Record
@@ -91,6 +92,7 @@ func start(ctx context.Context, cfg Config, m *mask, store backend) (*Log, error
 		cfg: cfg, store: store, mask: m, encoder: newEncoder(cfg.Writer, m, cfg.MaskKey),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	l.encoder.ruler = ruler{rules: cfg.Rules, writer: cfg.Writer, logger: cfg.Logger}
 	var err error
 	if l.head, l.day, err = store.begin(ctx, cfg.Writer); err != nil {
 		return nil, errors.Join(fmt.Errorf("decision log: continue the chain of %s: %w", cfg.Writer, err), store.close())
@@ -107,6 +109,10 @@ func (l *Log) Ready() error {
 	}
 	return nil
 }
+
+// Dropped is how many requests were allowed without a record since the log was
+// opened, because the policy wanted none (package system.log).
+func (l *Log) Dropped() int64 { return l.dropped.Load() }
 
 // Open takes a record that is closed and written by the next flush. It fails
 // with [policy.ErrUnavailable] when too many records wait already.

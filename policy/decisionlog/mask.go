@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/bondgate/bondgate/policy"
@@ -13,8 +14,11 @@ import (
 // mask is a tree of the paths that are hidden. A nil mask hides nothing.
 type mask struct {
 	hide bool
-	keys map[string]*mask
-	any  *mask
+	// upsert puts value in the place of what is there, or is not; hide is stronger.
+	upsert bool
+	value  any
+	keys   map[string]*mask
+	any    *mask
 }
 
 func parseMasks(paths []string) (*mask, error) {
@@ -44,11 +48,16 @@ func parseMasks(paths []string) (*mask, error) {
 		}
 		at.hide = true
 	}
-	// Whoever hides what people are called does not want to read it as their id.
-	if subject := root.keys["subject"]; subject != nil && subject.keys["name"] != nil && subject.keys["name"].hide {
+	return root.alias(), nil
+}
+
+// alias hides what people are called as their id too: whoever hides the one does
+// not want to read the other.
+func (m *mask) alias() *mask {
+	if subject := m.keys["subject"]; subject != nil && subject.keys["name"].replaces() && !subject.keys["id"].replaces() {
 		subject.keys["id"] = subject.keys["name"]
 	}
-	return root, nil
+	return m
 }
 
 // down is the mask of the value under a key.
@@ -63,7 +72,45 @@ func (m *mask) down(key string) *mask {
 	case anyKey == nil:
 		return next
 	}
-	return &mask{hide: next.hide || anyKey.hide, keys: merged(next.keys, anyKey.keys), any: either(next.any, anyKey.any)}
+	return either(next, anyKey)
+}
+
+// item is the mask of a list's item: lists are passed through, and an item has
+// its number for a key too.
+func (m *mask) item(i int) *mask {
+	if m == nil || len(m.keys) == 0 {
+		return m
+	}
+	return either(m, m.keys[strconv.Itoa(i)])
+}
+
+// replaces reports whether nothing is left of the value that the mask is for.
+func (m *mask) replaces() bool { return m != nil && (m.hide || m.upsert) }
+
+// missing appends the keys that an object has not and gets from the mask.
+func (m *mask) missing(object map[string]any, keys []string) []string {
+	if m == nil {
+		return keys
+	}
+	for k, sub := range m.keys {
+		if _, there := object[k]; !there && sub.upserts() {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// upserts reports whether a value is given here or further down.
+func (m *mask) upserts() bool {
+	if m.upsert {
+		return true
+	}
+	for _, sub := range m.keys {
+		if sub.upserts() {
+			return true
+		}
+	}
+	return false
 }
 
 func merged(a, b map[string]*mask) map[string]*mask {
@@ -86,20 +133,75 @@ func either(a, b *mask) *mask {
 	case b == nil:
 		return a
 	}
-	return &mask{hide: a.hide || b.hide, keys: merged(a.keys, b.keys), any: either(a.any, b.any)}
+	both := &mask{hide: a.hide || b.hide, upsert: a.upsert || b.upsert, value: b.value, keys: merged(a.keys, b.keys), any: either(a.any, b.any)}
+	if !b.upsert {
+		both.value = a.value
+	}
+	return both
 }
 
-// covers reports whether the value at a path is hidden, itself or as a part.
-func (m *mask) covers(path ...string) bool {
+// at is the mask that replaces the value at a path, itself or as a part of
+// another one; nil for none.
+func (m *mask) at(path ...string) *mask {
+	if m.replaces() {
+		return m
+	}
 	for _, key := range path {
-		if m = m.down(key); m == nil {
-			return false
-		}
-		if m.hide {
-			return true
+		if m = m.down(key); m.replaces() {
+			return m
 		}
 	}
-	return false
+	return nil
+}
+
+// shown is a text that stands at a path of the input and elsewhere too: it is
+// hidden in both places or in none.
+func (m *mask) shown(key []byte, v string, path ...string) string {
+	if v == "" {
+		return v
+	}
+	by := m.at(path...)
+	switch {
+	case by == nil:
+		return v
+	case by.upsert && !by.hide && by == m.exactly(path...):
+		if given, ok := by.value.(string); ok {
+			return given
+		}
+	}
+	return hidden(key, appendString(nil, v))
+}
+
+// exactly is the mask of the value at a path.
+func (m *mask) exactly(path ...string) *mask {
+	for _, key := range path {
+		m = m.down(key)
+	}
+	return m
+}
+
+// with is the mask and what the policy says of one record. The paths begin below
+// the input; an empty one is all of it.
+func (m *mask) with(more []policy.RecordMask) *mask {
+	if len(more) == 0 {
+		return m
+	}
+	root := &mask{keys: map[string]*mask{}}
+	for _, one := range more {
+		at := root
+		for _, key := range one.Path {
+			if at.keys[key] == nil {
+				at.keys[key] = &mask{keys: map[string]*mask{}}
+			}
+			at = at.keys[key]
+		}
+		if one.Upsert {
+			at.upsert, at.value = true, one.Value
+		} else {
+			at.hide = true
+		}
+	}
+	return either(m, root.alias())
 }
 
 // hidden is what stands for a value's canonical JSON: equal for equal values,

@@ -63,11 +63,7 @@ func (l *Log) search(q Query) search {
 
 // sought is a searched value as it is stored.
 func (l *Log) sought(v string, path ...string) string {
-	v = clean(v)
-	if v == "" || !l.mask.covers(path...) {
-		return v
-	}
-	return hidden(l.cfg.MaskKey, appendString(nil, v))
+	return stored(l.mask, l.cfg.MaskKey, v, path...)
 }
 
 // Tail answers the records that match, the newest first (with After, the oldest
