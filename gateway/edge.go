@@ -67,6 +67,9 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// Workspaces is nil when every host is of the default workspace.
 	Workspaces Workspaces
+	// Origins are where people reach the workspaces (scheme://host), by name; one
+	// that is not there is reached at the host that was asked.
+	Origins map[string]string
 	// Rates is nil when everybody may ask as often as they like.
 	Rates Rates
 	// Certificates is nil when a client's certificate says nothing.

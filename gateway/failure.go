@@ -48,6 +48,7 @@ func (e *Edge) fail(w http.ResponseWriter, r *http.Request, v *visit, err error)
 		// Whatever follows would be read as a part of the body.
 		panic(cut{err})
 	}
+	answer = answer.Linked(e.origin(r, v))
 	if answer.Code == errcode.Unauthorised {
 		w.Header().Set("WWW-Authenticate", e.challenge(r, v, answer, err))
 	}
@@ -118,6 +119,18 @@ func (e *Edge) scheme(r *http.Request) string {
 		return "https"
 	}
 	return "http"
+}
+
+// origin is where people reach the pages of this host: what the operator named, or
+// the host that was asked, as in a challenge. The socket has no host of its own.
+func (e *Edge) origin(r *http.Request, v *visit) string {
+	if named := e.cfg.Origins[v.workspace]; named != "" || v.operator {
+		return strings.TrimSuffix(named, "/")
+	}
+	if !validHost(r.Host) {
+		return ""
+	}
+	return e.scheme(r) + "://" + r.Host
 }
 
 // scopeOf is what a token would need for the route: a client whose token has

@@ -182,9 +182,13 @@ func (a *App) openGateway(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	origins, err := a.origins(ctx)
+	if err != nil {
+		return err
+	}
 	edge, err := gateway.New(gateway.Config{
 		Authn: who, Gate: a.gate, Protocol: images, Token: endpoint, Keys: a.tokens, API: management,
-		Parts: a.parts, Metrics: a.metrics, Log: a.log, Workspaces: hosts{a.store}, Rates: rates,
+		Parts: a.parts, Metrics: a.metrics, Log: a.log, Workspaces: hosts{a.store}, Origins: origins, Rates: rates,
 		Sessions: a.browser(), Login: a.identity.login, Certificates: a.certified(),
 		Patience: time.Duration(a.cfg.Limits.BodyTime), Stalled: time.Duration(a.cfg.Limits.WriteIdle),
 		BehindTLSProxy: a.cfg.BehindTLSProxy, TrustedProxies: prefixes(a.cfg.TrustedProxies),

@@ -101,6 +101,11 @@ type Error struct {
 	// [Unauthorised].
 	Scope        string
 	Insufficient bool
+	// Decision is the id of the decision that the answer tells of; empty for none.
+	// [Error.Linked] puts the address of its page behind it.
+	Decision string
+	// denial is the message without the decision, however long it is.
+	denial string
 	// OAuth is the code that clients of an OAuth2 endpoint read (RFC 6749, section
 	// 5.2); empty everywhere else. The answer has both forms then.
 	OAuth string

@@ -78,6 +78,21 @@ func TestDenied(t *testing.T) {
 	if n := utf8.RuneCountInString(e.Message); n > 400 || !strings.HasSuffix(e.Message, "Decision: 01JC") {
 		t.Fatalf("%d runes: %q", n, e.Message)
 	}
+	host := "https://" + strings.Repeat("a", 250) + ".test"
+	linked := e.Linked(host)
+	if n := utf8.RuneCountInString(linked.Message); n > 400 || !strings.HasSuffix(linked.Message, " Decision: 01JC "+host+"/d/01JC") {
+		t.Fatalf("%d runes: %q", n, linked.Message)
+	}
+	if strings.Contains(e.Message, host) {
+		t.Fatal("an answer was changed that others may hold")
+	}
+	d.ID = "x/../y"
+	if e := Denied(d, nil).Linked(host); strings.Contains(e.Message, host) {
+		t.Fatalf("an id that is none has a link: %q", e.Message)
+	}
+	if e := New(NotFound, "x").Linked(host); e.Message != "x" {
+		t.Fatalf("what tells of no decision has a link: %q", e.Message)
+	}
 	if e := Denied(policy.Decision{}, nil); e.Status != 403 || e.Message == "" {
 		t.Fatalf("the zero decision: %d %q", e.Status, e.Message)
 	}

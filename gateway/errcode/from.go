@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/bondgate/bondgate/policy"
 )
@@ -82,7 +83,9 @@ func Denied(d policy.Decision, notFound *Error) *Error {
 	if !d.Visible && notFound != nil {
 		return notFound
 	}
-	e := New(DeniedCode, explain(d))
+	said := explain(d)
+	e := New(DeniedCode, ended(said, decisionOf(d.ID)))
+	e.Decision, e.denial = d.ID, said
 	e.Detail = "decision " + d.ID
 	if d.RetryAfter > 0 {
 		e.With("Retry-After", seconds(d.RetryAfter))
@@ -90,19 +93,48 @@ func Denied(d policy.Decision, notFound *Error) *Error {
 	return e
 }
 
-// explain writes a denial on one line, the way clients show it:
-// "[code] msg (+n more). Fix: … Decision: ID".
-func explain(d policy.Decision) string {
-	end := ""
-	if d.ID != "" {
-		end = " Decision: " + Line(d.ID, 64)
+// Linked is the answer with the address of the page that explains its decision
+// behind the decision's id: "… Decision: ID http://HOST/d/ID". What is said before
+// it is cut to leave the address whole. An answer that tells of no decision stays
+// what it is; origin is scheme://host.
+func (e *Error) Linked(origin string) *Error {
+	if origin == "" || e.Decision == "" || strings.ContainsFunc(e.Decision, notOfID) {
+		return e
 	}
+	linked := *e
+	linked.Message = ended(e.denial, decisionOf(e.Decision)+" "+origin+PathOfDecision+e.Decision)
+	return &linked
+}
+
+// PathOfDecision is what the page of a decision lies below.
+const PathOfDecision = "/d/"
+
+// notOfID are the characters that no decision's id has.
+func notOfID(r rune) bool {
+	return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '_' && r != '-'
+}
+
+func decisionOf(id string) string {
+	if id == "" {
+		return ""
+	}
+	return " Decision: " + Line(id, 64)
+}
+
+// ended puts a short end behind what may have to be cut.
+func ended(said, end string) string {
+	return Line(said, max(maxMessage-utf8.RuneCountInString(end), 1)) + end
+}
+
+// explain writes a denial on one line, the way clients show it:
+// "[code] msg (+n more). Fix: …".
+func explain(d policy.Decision) string {
 	if len(d.Deny) == 0 {
 		msg := d.Message
 		if msg == "" {
 			msg = "denied by policy"
 		}
-		return Line(sentence(msg), maxMessage-len(end)) + end
+		return sentence(msg)
 	}
 	first := d.Deny[0]
 	var b strings.Builder
@@ -115,7 +147,7 @@ func explain(d policy.Decision) string {
 	if first.Remediation != "" {
 		b.WriteString(" Fix: " + sentence(first.Remediation))
 	}
-	return Line(b.String(), maxMessage-len(end)) + end
+	return b.String()
 }
 
 func sentence(s string) string {
