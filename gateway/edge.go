@@ -53,6 +53,9 @@ type Config struct {
 	Keys  Keys
 	// API serves /api/; nil for none.
 	API Handler
+	// Decisions serves the page of a decision below /d/, for whoever signed in; nil
+	// for none.
+	Decisions Handler
 	// Parts are what must be well for /readyz to say so.
 	Parts []Part
 	// Metrics gets the edge's own and answers /metrics with all that is in it.

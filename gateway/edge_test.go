@@ -119,6 +119,8 @@ func (h *house) do(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
+func recorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }
+
 func request(method, target string, change ...func(*http.Request)) *http.Request {
 	r := httptest.NewRequest(method, target, nil)
 	for _, f := range change {

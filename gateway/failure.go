@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,7 +86,7 @@ func (e *Edge) recovered(a *answer, r *http.Request, v *visit, p any) {
 // very host and port that was asked: clients refuse to send a password anywhere
 // else. The rest of the site takes passwords.
 func (e *Edge) challenge(r *http.Request, v *visit, answer *errcode.Error, err error) string {
-	if v.operator || v.label == "token" || v.label == "api" || v.label == "metrics" || v.label == "readyz" {
+	if v.operator || slices.Contains([]string{"token", "api", "decision", "metrics", "readyz"}, v.label) {
 		return `Basic realm="Bondgate", charset="UTF-8"`
 	}
 	var b strings.Builder

@@ -45,6 +45,9 @@ func (e *Edge) routes() *gin.Engine {
 	if e.cfg.API != nil {
 		g.Any("/api/*path", e.page("api", e.api))
 	}
+	if e.cfg.Decisions != nil {
+		get(errcode.PathOfDecision+":id", "decision", e.decision)
+	}
 	if e.cfg.Login != nil {
 		login := e.page("login", e.login)
 		for _, path := range []string{"/login", "/login/*path", "/.well-known/bondgate"} {
@@ -105,6 +108,23 @@ func (e *Edge) api(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return err
 	}
 	return e.cfg.API.Serve(w, r, c)
+}
+
+// decision is the page of one decision. Whoever is nobody is asked who they are
+// before anything is looked for.
+func (e *Edge) decision(w http.ResponseWriter, r *http.Request, v *visit) error {
+	c, err := e.manager(r, v)
+	if err != nil {
+		return err
+	}
+	v.caller = c.Principal
+	if err := e.counted(v, c.Principal); err != nil {
+		return err
+	}
+	if c.Principal.Anonymous() {
+		return errcode.Unauthorized("", false)
+	}
+	return e.cfg.Decisions.Serve(w, r, c)
 }
 
 func (e *Edge) login(w http.ResponseWriter, r *http.Request, v *visit) error {
