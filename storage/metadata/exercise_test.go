@@ -31,6 +31,8 @@ func exercise(t *testing.T, database func(t *testing.T) (open func() *Store)) {
 		"the manifests of a blob come latest first":                   manifestsOfBlob,
 		"lists are paged by key in byte order":                        paging,
 		"workspaces do not meet":                                      workspaces,
+		"the inventory has what is in a project":                      inventory,
+		"the inventory is read page by page":                          inventoryPages,
 		"a rebuild replaces a repository":                             rebuilding,
 		"users are kept, and one administrator is":                    users,
 		"of administrators who are taken away at once one stays":      lastAdmins,
