@@ -53,6 +53,7 @@ type App struct {
 	store  *metadata.Store
 	record *decisionlog.Log
 	bundle *bundle.Folder
+	shadow *shadowing
 	gate   *policy.Gate
 	tokens *token.Service
 	parts  []gateway.Part
@@ -178,6 +179,7 @@ func (a *App) openGateway(ctx context.Context) error {
 		Gate: a.gate, Accounts: accounts{a.store}, Credentials: a.store, Passwords: passwords{},
 		Projects: projects{a.store}, Members: members{a.store}, Waivers: a.store,
 		Decisions: decisions{a.record}, Maintenance: a, Harbor: a.harbor(),
+		Shadow: a.shadow, Inventory: a.inventory(),
 	})
 	if err != nil {
 		return err

@@ -28,9 +28,12 @@ func (a *App) openPolicy(ctx context.Context) (err error) {
 	if err := a.openBundle(ctx); err != nil {
 		return err
 	}
+	if err := a.openShadow(ctx); err != nil {
+		return err
+	}
 	a.gate, err = policy.NewGate(policy.GateConfig{
 		Bundles: a.bundle, Directory: a.store, Recorder: recorder(a.record),
-		Deadline: time.Duration(a.cfg.Policy.Deadline), Observe: counts.observe,
+		Deadline: time.Duration(a.cfg.Policy.Deadline), Observe: counts.observe, Witness: a.shadow.witness(),
 	})
 	if err != nil {
 		return err
@@ -41,6 +44,9 @@ func (a *App) openPolicy(ctx context.Context) (err error) {
 		{Name: "storage", Check: a.engine.Check},
 		{Name: "decisions", Check: func(context.Context) error { return a.record.Ready() }},
 		{Name: "index", Check: func(context.Context) error { return nil }, Note: a.noteOfIndex},
+	}
+	if a.shadow.enabled() {
+		a.parts = append(a.parts, gateway.Part{Name: "shadow", Check: func(context.Context) error { return nil }, Note: a.shadow.note})
 	}
 	return nil
 }

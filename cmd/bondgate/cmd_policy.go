@@ -3,6 +3,7 @@ package main
 import "github.com/spf13/cobra"
 
 func newPolicy(d deps) *cobra.Command {
-	group, _ := d.group("policy", "What the rules decide, would decide, and why")
+	group, r := d.group("policy", "What the rules decide, would decide, and why")
+	group.AddCommand(r.policyShadow())
 	return group
 }

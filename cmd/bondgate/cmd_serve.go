@@ -15,6 +15,7 @@ func newServe(d deps) *cobra.Command {
 				{Key: "listen", Flag: "listen", Set: func(c *Config) { c.Listen = over.Listen }},
 				{Key: "data_dir", Flag: "data-dir", Set: func(c *Config) { c.DataDir = over.DataDir }},
 				{Key: "policy.dir", Flag: "policy", Set: func(c *Config) { c.Policy.Dir = over.Policy.Dir }},
+				{Key: "policy.shadow.dir", Flag: "shadow", Set: func(c *Config) { c.Policy.Shadow.Dir = over.Policy.Shadow.Dir }},
 			} {
 				if cmd.Flags().Changed(o.Flag) {
 					given = append(given, o)
@@ -41,5 +42,6 @@ func newServe(d deps) *cobra.Command {
 	f.StringVar(&over.Listen, "listen", "", "address as host:port (default localhost:5000)")
 	f.StringVar(&over.DataDir, "data-dir", "", "folder for all that is kept (default data)")
 	f.StringVar(&over.Policy.Dir, "policy", "", "folder with a bundle of your own rules, reloaded when a file changes")
+	f.StringVar(&over.Policy.Shadow.Dir, "shadow", "", "folder with the bundle that would be next: what it would decide otherwise is counted, see bondgate policy shadow")
 	return cmd
 }

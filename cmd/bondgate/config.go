@@ -59,8 +59,15 @@ type DatabaseConfig struct {
 
 // PolicyConfig says what decides and how long it may take.
 type PolicyConfig struct {
-	Dir      string   `yaml:"dir,omitempty" json:"dir,omitempty" jsonschema:"description=Folder with an author's bundle that is added to the shipped one and reloaded when a file changes."`
-	Deadline Duration `yaml:"deadline,omitempty" json:"deadline,omitempty" jsonschema:"description=A decision that takes longer is none: the client gets 503.,default=50ms"`
+	Dir      string       `yaml:"dir,omitempty" json:"dir,omitempty" jsonschema:"description=Folder with an author's bundle that is added to the shipped one and reloaded when a file changes."`
+	Deadline Duration     `yaml:"deadline,omitempty" json:"deadline,omitempty" jsonschema:"description=A decision that takes longer is none: the client gets 503.,default=50ms"`
+	Shadow   ShadowConfig `yaml:"shadow,omitempty" json:"shadow,omitzero" jsonschema:"description=A second bundle that is judged by beside the one in force and decides nothing."`
+}
+
+// ShadowConfig says which bundle runs in the shadow, and on how much.
+type ShadowConfig struct {
+	Dir   string  `yaml:"dir,omitempty" json:"dir,omitempty" jsonschema:"description=Folder with the bundle that would be next: what it would decide otherwise is counted and never answered. A folder that is broken or not there keeps no server from starting."`
+	Share float64 `yaml:"share,omitempty" json:"share,omitempty" jsonschema:"description=Part of the decisions that are judged by it too.,minimum=0,maximum=1,default=1"`
 }
 
 // TokensConfig sets the lives of tokens and of the keys that sign them.
@@ -117,6 +124,9 @@ func (c *Config) complete() {
 	}
 	def(&c.Database.DSN, "sqlite:"+filepath.Join(c.DataDir, "bondgate.db"))
 	dur(&c.Policy.Deadline, 50*time.Millisecond)
+	if c.Policy.Shadow.Share == 0 {
+		c.Policy.Shadow.Share = 1
+	}
 	dur(&c.Tokens.TTL, 5*time.Minute)
 	dur(&c.Tokens.Rotate, 30*24*time.Hour)
 	def(&c.Projects.AutoCreate, autoAdmins)
@@ -187,6 +197,9 @@ func (c *Config) validate() []problem {
 		}
 	}
 	between("policy.deadline", c.Policy.Deadline, time.Millisecond, 10*time.Second)
+	if share := c.Policy.Shadow.Share; !(share > 0 && share <= 1) {
+		bad("policy.shadow.share", "%g is not between 0 and 1", share)
+	}
 	between("tokens.ttl", c.Tokens.TTL, time.Minute, time.Hour)
 	between("tokens.rotate", c.Tokens.Rotate, time.Hour, 365*24*time.Hour)
 	oneOf("projects.auto_create", c.Projects.AutoCreate, autoAdmins, autoWriters, autoOff)

@@ -92,6 +92,8 @@ type Config struct {
 	Waivers     Waivers
 	Decisions   Decisions
 	Maintenance Maintenance
+	Shadow      Shadow
+	Inventory   Inventory
 	// Harbor is nil for an API without the part that Harbor has too.
 	Harbor *HarborConfig
 	// Now is the clock; time.Now when nil.
@@ -113,7 +115,7 @@ type API struct {
 func New(cfg Config) (*API, error) {
 	for _, part := range []any{
 		cfg.Gate, cfg.Accounts, cfg.Credentials, cfg.Passwords, cfg.Projects, cfg.Members,
-		cfg.Waivers, cfg.Decisions, cfg.Maintenance,
+		cfg.Waivers, cfg.Decisions, cfg.Maintenance, cfg.Shadow, cfg.Inventory,
 	} {
 		if part == nil {
 			return nil, fmt.Errorf("make the management API: a part is missing: %w", policy.ErrInvalid)

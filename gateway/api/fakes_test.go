@@ -235,7 +235,7 @@ func (w *world) api(t *testing.T) *API {
 	t.Helper()
 	a, err := New(Config{
 		Gate: w, Accounts: w, Credentials: w, Passwords: w, Projects: w, Members: w, Waivers: w,
-		Decisions: w, Maintenance: w, Now: func() time.Time { return now },
+		Decisions: w, Maintenance: w, Shadow: w, Inventory: w, Now: func() time.Time { return now },
 	})
 	if err != nil {
 		t.Fatal(err)

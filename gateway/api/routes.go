@@ -78,6 +78,7 @@ func routes() []route {
 		{method: del, pattern: "/projects/{project}/members/{kind}/{name}", action: admin, resource: "member", verb: "delete", status: ok, query: []string{"issuer", "repositories"}, plan: (*API).removeMember},
 	}
 	all = append(all, waiverRoutes()...)
+	all = append(all, policyRoutes()...)
 	return append(all, decisionRoutes()...)
 }
 

@@ -22,6 +22,9 @@ type FolderConfig struct {
 	Limits opa.Limits
 	// Log is told of reloads and of broken edits; silence when nil.
 	Log *slog.Logger
+	// Forgiving takes a folder that is broken at the start, or not there: there is
+	// no policy until it is mended. It is for a policy that nobody depends on.
+	Forgiving bool
 	// OnReload is told of every change of the status, after it took effect. It is
 	// called from one goroutine at a time and must be quick. Optional.
 	OnReload func(Status)
@@ -34,7 +37,7 @@ type FolderConfig struct {
 
 // Status is what is in force, and what is wrong with the folder since.
 type Status struct {
-	// Revision names the bundle in force.
+	// Revision names the bundle in force; empty when there is none.
 	Revision string
 	// LoadedAt is when it came into force.
 	LoadedAt time.Time
@@ -93,22 +96,12 @@ func NewFolder(ctx context.Context, cfg FolderConfig) (*Folder, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	f := &Folder{cfg: cfg, done: make(chan struct{})}
-	var err error
-	if cfg.Dir != "" {
-		if f.seen, err = fingerprint(cfg.Dir); err != nil {
-			return nil, fmt.Errorf("look at the policy folder %s: %w", cfg.Dir, err)
+	if err := f.first(ctx); err != nil {
+		if !cfg.Forgiving {
+			return nil, err
 		}
+		f.current.Store(&loaded{status: Status{Err: err.Error()}})
 	}
-	src, err := Load(cfg.Dir, cfg.Limits)
-	if err != nil {
-		return nil, err
-	}
-	ev, err := opa.Compile(ctx, src)
-	if err != nil {
-		return nil, fmt.Errorf("policy at the start: %w", err)
-	}
-	f.current.Store(&loaded{evaluator: ev, status: Status{Revision: ev.Revision(), LoadedAt: time.Now()}})
-
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	f.stop = stop
 	if cfg.Dir == "" {
@@ -119,10 +112,33 @@ func NewFolder(ctx context.Context, cfg FolderConfig) (*Folder, error) {
 	return f, nil
 }
 
-// Current is the revision in force.
+// first reads and compiles the folder as it is at the start.
+func (f *Folder) first(ctx context.Context) (err error) {
+	if f.cfg.Dir != "" {
+		if f.seen, err = fingerprint(f.cfg.Dir); err != nil {
+			f.rejected = err.Error()
+			return fmt.Errorf("look at the policy folder %s: %w", f.cfg.Dir, err)
+		}
+	}
+	src, err := Load(f.cfg.Dir, f.cfg.Limits)
+	if err != nil {
+		f.rejected = err.Error()
+		return err
+	}
+	ev, err := opa.Compile(ctx, src)
+	if err != nil {
+		f.rejected = src.Revision
+		return fmt.Errorf("policy at the start: %w", err)
+	}
+	f.current.Store(&loaded{evaluator: ev, status: Status{Revision: ev.Revision(), LoadedAt: time.Now()}})
+	return nil
+}
+
+// Current is the revision in force. It fails while there is none, which a folder
+// that is [FolderConfig.Forgiving] can come to.
 func (f *Folder) Current() (policy.Evaluator, error) {
 	now := f.current.Load()
-	if now == nil {
+	if now == nil || now.evaluator == nil {
 		return nil, fmt.Errorf("no policy is loaded: %w", policy.ErrUnavailable)
 	}
 	return now.evaluator, nil

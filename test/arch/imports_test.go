@@ -25,6 +25,8 @@ var mayImport = []struct {
 		"a record is made of the nouns; what wrote it is not its business"},
 	{"policy/replay", []string{"policy"},
 		"a comparison of answers knows neither where they were kept nor where policy comes from"},
+	{"policy/shadow", []string{"policy"},
+		"a shadow is shown what was decided and is given a bundle; it can reach no verdict"},
 	{"rego", nil,
 		"the shipped bundle is data"},
 	{"gateway", []string{"policy", "gateway"},

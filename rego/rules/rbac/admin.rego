@@ -76,6 +76,14 @@ may_manage if {
 	input.admin.verb in (reading | {"update"})
 }
 
+# What another policy would decide, or would have decided, in the project.
+may_manage if {
+	input.action == "admin.api"
+	manages_project
+	input.admin.resource == "policy"
+	input.admin.verb in {"shadow", "audit"}
+}
+
 may_manage if {
 	input.action == "admin.api"
 	has("list")
