@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -227,4 +228,55 @@ func TestAnEditOfSeveralStepsIsReadWhenItIsOver(t *testing.T) {
 		}
 		return got == "other.no"
 	})
+}
+
+// A policy that nobody depends on may be broken at the start: it is there when it is
+// mended.
+func TestAForgivingFolderWaitsForItsFirstGoodPolicy(t *testing.T) {
+	for name, lay := range map[string]func(dir string) error{
+		"broken rules": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "rule.rego"), []byte("package bondgate.rules.house\n\nnonsense((("), 0o600)
+		},
+		"no folder": os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "policy")
+			if err := errors.Join(os.Mkdir(dir, 0o700), lay(dir)); err != nil {
+				t.Fatal(err)
+			}
+			j := &journal{}
+			cfg := bundle.FolderConfig{Dir: dir, OnReload: j.reloaded, Poll: 50 * time.Millisecond}
+			if _, err := bundle.NewFolder(t.Context(), cfg); err == nil {
+				t.Fatal("a folder that forgives nothing took it")
+			}
+			cfg.Forgiving = true
+			f, err := bundle.NewFolder(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = f.Close() })
+			if _, err := f.Current(); !errors.Is(err, policy.ErrUnavailable) {
+				t.Errorf("there is a policy: %v", err)
+			}
+			if s := f.Status(); s.Err == "" || s.Revision != "" {
+				t.Errorf("the status is %+v", s)
+			}
+			good := "package bondgate.rules.house\n\ndeny contains {\"code\": \"house.no\", \"msg\": \"no\"} if input.action == \"tags.list\"\n"
+			if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "rule.rego"), []byte(good), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			for range 600 {
+				if f.Status().Err == "" {
+					break
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			if got := denied(t, f); got != "house.no" {
+				t.Errorf("the denials are %q, the status %+v", got, f.Status())
+			}
+			if told := j.told(); len(told) != 1 || told[0].Err != "" {
+				t.Errorf("it was told %+v", told)
+			}
+		})
+	}
 }

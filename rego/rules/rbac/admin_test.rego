@@ -37,6 +37,15 @@ test_a_project_administrator_waives_in_the_project_only if {
 	not allowed with input as call(["projectAdmin"], "waiver", "delete", {"before": {"projects": ["other"]}})
 }
 
+test_a_project_administrator_sees_what_other_policy_would_decide_in_the_project if {
+	allowed with input as call(["projectAdmin"], "policy", "shadow", {})
+	allowed with input as call(["projectAdmin"], "policy", "audit", {})
+	not allowed with input as call(["projectAdmin"], "policy", "reset", {})
+	not allowed with input as call(["developer"], "policy", "shadow", {})
+	not allowed with input as call(["developer"], "policy", "audit", {})
+	allowed with input as call(["admin"], "policy", "reset", {})
+}
+
 test_whose_push_makes_a_project_is_a_setting if {
 	allowed with input as call(["admin"], "project", "create", {"auto": "admins"})
 	allowed with input as call([], "project", "create", {"auto": "writers"})
