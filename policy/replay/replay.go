@@ -62,6 +62,9 @@ type Options struct {
 	Deadline time.Duration
 	// Expect says which changes are none to complain about; nil expects none.
 	Expect *Expectation
+	// Each is told of every case that changed, how and by which rules, in the order of
+	// the cases; it keeps neither. A case without an answer is [Undecided]. Optional.
+	Each func(c *Case, kind string, rules []string)
 }
 
 func (o Options) withDefaults() Options {
@@ -73,6 +76,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Expect == nil {
 		o.Expect = &Expectation{}
+	}
+	if o.Each == nil {
+		o.Each = func(*Case, string, []string) {}
 	}
 	return o
 }
@@ -131,6 +137,7 @@ func Run(ctx context.Context, cases iter.Seq2[Case, error], judge Judge, opts Op
 	}
 
 	sum := newTally(judge.Revision(), opts.Expect)
+	sum.each = opts.Each
 	for b := range ordered {
 		select {
 		case <-b.done:

@@ -15,6 +15,7 @@ import (
 type tally struct {
 	out    Report
 	expect *Expectation
+	each   func(c *Case, kind string, rules []string)
 	rules  map[string]*ruleTally
 	// seen are changes where limits are counted.
 	seen map[scope]*Changes
@@ -56,6 +57,7 @@ func (t *tally) add(c *Case, o *outcome) {
 	t.out.Replayed.add(n)
 	if o.failed != "" {
 		t.out.Undecided.add(n)
+		t.each(c, Undecided, nil)
 		if len(t.out.UndecidedSamples) < maxSamples {
 			t.out.UndecidedSamples = append(t.out.UndecidedSamples, sampleOf(c, Undecided, sayDecision(&c.Was), o.failed, ""))
 		}
@@ -117,8 +119,11 @@ func (t *tally) changed(c *Case, o *outcome, n int64) {
 	codes := maps.Clone(was)
 	maps.Copy(codes, now)
 	turned := false
+	var by []string
 	turn := func(r *ruleTally, mine, then, now string) {
-		turned = turned || mine == kind
+		if mine == kind {
+			turned, by = true, append(by, r.Code)
+		}
 		t.turn(r, c, mine, n, then, now, o.field)
 	}
 	for _, code := range slices.Sorted(maps.Keys(codes)) {
@@ -141,6 +146,7 @@ func (t *tally) changed(c *Case, o *outcome, n int64) {
 	if !turned {
 		turn(t.rule("("+remaining(&c.Was, &o.now)+")", ""), kind, then, since)
 	}
+	t.each(c, kind, by)
 }
 
 // turn counts a change with a rule.
