@@ -58,6 +58,7 @@ type batch struct {
 
 // backend is a place for rows, cut in days.
 type backend interface {
+	source
 	// begin answers where the writer's chain ended, and the newest day there is.
 	begin(ctx context.Context, writer string) (head, string, error)
 	// append writes a batch in one transaction. A batch that is there already,
@@ -84,7 +85,8 @@ type backend interface {
 
 type factReader func(ctx context.Context, digest hash) ([]byte, error)
 
-// search is a query as a backend understands it.
+// search is a query as a backend understands it. Only sinks have no workspace:
+// they are for whoever runs all of them.
 type search struct {
 	workspace, project, subject, action, verdict string
 	issuer, rule                                 string
@@ -105,7 +107,9 @@ type condition struct {
 func (s search) conditions() []condition {
 	var all []condition
 	add := func(text string, arg any) { all = append(all, condition{text, arg}) }
-	add("workspace = ", s.workspace)
+	if s.workspace != "" {
+		add("workspace = ", s.workspace)
+	}
 	if s.project != "" {
 		add("project = ", s.project)
 	}

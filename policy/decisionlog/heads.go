@@ -23,6 +23,9 @@ func openHeads(ctx context.Context, path string) (*headFile, error) {
 		writer TEXT PRIMARY KEY, n INTEGER NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
 		dropped_seq INTEGER NOT NULL, dropped_hash BLOB NOT NULL)`)
 	if err == nil {
+		_, err = db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS sinks (name TEXT PRIMARY KEY, position BLOB NOT NULL)")
+	}
+	if err == nil {
 		// The lock is taken by the first write.
 		_, err = db.ExecContext(ctx, "BEGIN IMMEDIATE; COMMIT")
 	}

@@ -29,11 +29,12 @@ type Log struct {
 	failure atomic.Pointer[error]
 	dropped atomic.Int64
 
-	mu      sync.Mutex
-	opened  []*policy.Record
-	writes  []*write
-	pending int // records taken and not yet stored
-	closed  bool
+	mu       sync.Mutex
+	opened   []*policy.Record
+	writes   []*write
+	pending  int // records taken and not yet stored
+	closed   bool
+	shipping *shipping
 
 	wake    chan struct{}
 	stop    chan struct{}
@@ -195,8 +196,9 @@ func (l *Log) Close(ctx context.Context) error {
 		return fmt.Errorf("decision log: close: %w", ctx.Err())
 	}
 	l.mu.Lock()
-	left := l.pending
+	left, sinks := l.pending, l.shipping
 	l.mu.Unlock()
+	sinks.end() // after the flusher, so that the last records can go out
 	err := l.store.close()
 	if left > 0 {
 		err = errors.Join(fmt.Errorf("decision log: %d records could not be written: %w", left, policy.ErrUnavailable), err)

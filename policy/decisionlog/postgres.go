@@ -59,7 +59,7 @@ func openPostgres(ctx context.Context, dsn string) (*partitions, error) {
 	}
 	p := &partitions{pool: pool, known: map[string]bool{}}
 	if err := p.locked(ctx, lockTables, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, partitionSchema)
+		_, err := tx.Exec(ctx, partitionSchema+sinkTable)
 		return err
 	}); err != nil {
 		pool.Close()

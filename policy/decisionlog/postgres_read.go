@@ -100,7 +100,7 @@ func (p *partitions) walk(ctx context.Context, w *walker) error {
 	})
 }
 
-func allHeads(ctx context.Context, tx pgx.Tx) (map[string]heads, error) {
+func allHeads(ctx context.Context, tx querier) (map[string]heads, error) {
 	rows, err := tx.Query(ctx, "SELECT writer, seq, hash, dropped_seq, dropped_hash FROM decision_heads")
 	if err != nil {
 		return nil, err
