@@ -16,4 +16,6 @@ type RecordRuling struct {
 	Masks []RecordMask
 	// Drop asks for no record at all; see package decisionlog for when it is heard.
 	Drop bool
+	// Failure says what went wrong with Drop; the record is kept then.
+	Failure error
 }

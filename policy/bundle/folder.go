@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,13 @@ type Status struct {
 	LoadedAt time.Time
 	// Err says why what lies in the folder now is not in force; empty when it is.
 	Err string
+	// Warnings are what the author of what is in force should look at, a line each.
+	Warnings string
+}
+
+// statusOf is the status of an evaluator that came into force at a time.
+func statusOf(ev *opa.Evaluator, at time.Time) Status {
+	return Status{Revision: ev.Revision(), LoadedAt: at, Warnings: strings.Join(ev.Warnings(), "\n")}
 }
 
 // Folder is policy from the gateway itself and from a folder. It implements
@@ -130,7 +138,8 @@ func (f *Folder) first(ctx context.Context) (err error) {
 		f.rejected = src.Revision
 		return fmt.Errorf("policy at the start: %w", err)
 	}
-	f.current.Store(&loaded{evaluator: ev, status: Status{Revision: ev.Revision(), LoadedAt: time.Now()}})
+	f.current.Store(&loaded{evaluator: ev, status: statusOf(ev, time.Now())})
+	f.warn(ev)
 	return nil
 }
 
@@ -285,13 +294,21 @@ func (f *Folder) look(ctx context.Context, read bool) {
 func (f *Folder) accept(ev *opa.Evaluator, at time.Time) {
 	f.rejected = ""
 	old := f.current.Load().status
-	status := Status{Revision: ev.Revision(), LoadedAt: at}
+	status := statusOf(ev, at)
 	if old == status {
 		return
 	}
 	f.current.Store(&loaded{evaluator: ev, status: status})
 	f.cfg.Log.Info("policy is in force", "revision", status.Revision, "dir", f.cfg.Dir)
+	f.warn(ev)
 	f.tell(status)
+}
+
+// warn tells the author of what is no mistake and yet not what one expects.
+func (f *Folder) warn(ev *opa.Evaluator) {
+	for _, w := range ev.Warnings() {
+		f.cfg.Log.Warn("policy: "+w, "revision", ev.Revision())
+	}
 }
 
 // reject keeps the last good revision and says so, once for each cause.

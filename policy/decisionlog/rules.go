@@ -69,7 +69,7 @@ func (u *ruler) about(r *policy.Record) said {
 		return u.last
 	}
 	ruling, err := u.ask(rules, r, u.last.doc)
-	u.tell(err)
+	u.tell(errors.Join(err, ruling.Failure))
 	if err != nil {
 		u.last.masks = []policy.RecordMask{{}} // of everything
 		u.last.failure = "hidden, because its masks are not known: " + err.Error()
@@ -111,9 +111,9 @@ func (u *ruler) tell(err error) {
 	}
 	u.failed = now
 	if err != nil {
-		u.logger.Error("the masks of the policy fail, and the inputs of decisions are hidden whole", "error", now)
+		u.logger.Error("the policy's rules about records fail: without its masks an input is hidden whole, without its drop a record is kept", "error", now)
 	} else {
-		u.logger.Info("the masks of the policy hold again")
+		u.logger.Info("the policy's rules about records hold again")
 	}
 }
 

@@ -87,7 +87,8 @@ func compile(ctx context.Context, src Source) (*Evaluator, error) {
 	if err != nil {
 		return nil, err
 	}
-	compiler, err := compileModules(ctx, mods, caps, schemas, store)
+	decision, log := mods.split()
+	compiler, err := compileModules(ctx, decision, caps, schemas, store)
 	if err != nil {
 		return nil, err
 	}
@@ -106,10 +107,15 @@ func compile(ctx context.Context, src Source) (*Evaluator, error) {
 	if err != nil {
 		return nil, err
 	}
+	rules, err := compileLog(ctx, mods, log, caps, schemas, store)
+	if err != nil {
+		return nil, err
+	}
 	reads := readsOf(compiler)
 	return &Evaluator{
 		revision: src.Revision, query: query, facts: facts,
 		base: packs, defaults: defaults, reads: reads, input: projectionOf(reads),
+		log: rules, warnings: warnMasks(log, reads),
 		insight: &insight{compiler: compiler, schemas: src.Schemas},
 	}, nil
 }

@@ -28,6 +28,8 @@ type Evaluator struct {
 	input    projection
 	waivers  *policy.WaiverSet
 	insight  *insight
+	log      *LogRules
+	warnings []string
 }
 
 var _ policy.Evaluator = (*Evaluator)(nil)

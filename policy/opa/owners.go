@@ -54,6 +54,7 @@ func (m modules) checkOwners() error {
 			}
 		}
 		wrong = append(wrong, checkSpeech(mod)...)
+		wrong = append(wrong, checkLog(mod)...)
 	}
 	if len(wrong) > 0 {
 		return fmt.Errorf("check policy: %w: %w", errors.Join(wrong...), policy.ErrInvalid)
@@ -65,8 +66,10 @@ func checkAuthor(mod module, shipped map[string]bool) error {
 	name := strings.Join(mod.path, ".")
 	pack := mod.pack()
 	switch {
+	case mod.isLog():
+		return nil
 	case pack == "":
-		return fmt.Errorf("%s: package %s is not yours to write: a file of yours belongs to bondgate.rules.<pack>", mod.file.key(), name)
+		return fmt.Errorf("%s: package %s is not yours to write: a file of yours belongs to bondgate.rules.<pack> or, for masks of records, to system.log", mod.file.key(), name)
 	case shipped[pack]:
 		return fmt.Errorf("%s: package %s ships with the gateway and cannot be extended or replaced: give your pack a name of its own", mod.file.key(), name)
 	case !packName.MatchString(pack):
@@ -172,8 +175,11 @@ func (m modules) checkManifest(src Source) error {
 		shipped := m.shippedPacks()
 		for _, root := range *man.Roots {
 			parts := strings.Split(strings.Trim(root, "/"), "/")
+			if slices.Equal(parts, logPackage) {
+				continue
+			}
 			if len(parts) < 3 || parts[0] != "bondgate" || parts[1] != "rules" || shipped[parts[2]] {
-				return fmt.Errorf("policy manifest: root %q is not yours: roots are bondgate/rules/<your pack>: %w", root, policy.ErrInvalid)
+				return fmt.Errorf("policy manifest: root %q is not yours: roots are bondgate/rules/<your pack> and system/log: %w", root, policy.ErrInvalid)
 			}
 		}
 		for _, mod := range m {
