@@ -25,6 +25,9 @@ func (a *App) openPolicy(ctx context.Context) (err error) {
 		return fmt.Errorf("open the record of decisions: %w", err)
 	}
 	a.onClose(a.record.Close)
+	if err := a.metrics.Register(droppedCounter(a.record.Dropped)); err != nil {
+		return err
+	}
 	if err := a.openBundle(ctx); err != nil {
 		return err
 	}
@@ -56,7 +59,7 @@ func (a *App) openPolicy(ctx context.Context) (err error) {
 func (a *App) recordConfig() decisionlog.Config {
 	cfg := decisionlog.Config{
 		Dir:           filepath.Join(a.cfg.DataDir, "decisions"),
-		RetentionDays: a.cfg.Decisions.RetentionDays, Logger: a.log,
+		RetentionDays: a.cfg.Decisions.RetentionDays, Logger: a.log, Rules: a.recordRules,
 	}
 	if !strings.HasPrefix(a.cfg.Database.DSN, "sqlite:") {
 		cfg.DSN = a.cfg.Database.DSN
@@ -82,6 +85,9 @@ func (a *App) noteOfPolicy() string {
 	s := a.bundle.Status()
 	if s.Err != "" {
 		return "the last edit was refused, " + s.Revision + " is in force: " + s.Err
+	}
+	if s.Warnings != "" {
+		return "revision " + s.Revision + ": " + s.Warnings
 	}
 	return "revision " + s.Revision
 }

@@ -280,3 +280,27 @@ func TestAForgivingFolderWaitsForItsFirstGoodPolicy(t *testing.T) {
 		})
 	}
 }
+
+func TestAWarningOfWhatIsInForceIsToldWithoutRefusingIt(t *testing.T) {
+	dir := t.TempDir()
+	rule := "package bondgate.rules.mine\n\ndeny contains {\"code\": \"mine.no\", \"msg\": \"no\"} if {\n\tinput.action == \"manifest.pull\"\n\tinput.request.user_agent == \"x\"\n}\n"
+	log := "package system.log\n\nmask contains \"/input/request/user_agent\"\n"
+	for name, text := range map[string]string{"mine.rego": rule, "log.rego": log} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var told journal
+	f, err := bundle.NewFolder(t.Context(), bundle.FolderConfig{Dir: dir, Log: slog.New(slog.NewTextHandler(&told, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const says = "the mask of input.request.user_agent hides what a rule reads"
+	if s := f.Status(); s.Err != "" || !strings.Contains(s.Warnings, says) || strings.Contains(s.Warnings, "\n") {
+		t.Errorf("status %+v", s)
+	}
+	if !strings.Contains(told.text.String(), says) || !strings.Contains(told.text.String(), "level=WARN") {
+		t.Errorf("logged %s", told.text.String())
+	}
+}

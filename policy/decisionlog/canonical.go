@@ -164,7 +164,11 @@ func (c *canonical) object(v map[string]any, m *mask, depth int) error {
 		c.buf = append(c.buf, ':')
 		keyHidden := len(c.hits) > before
 		from := len(c.buf)
-		if err := c.member(k, v[k], m.down(k), depth+1); err != nil {
+		child, there := v[k]
+		if !there { // a mask puts something further down
+			child = map[string]any{}
+		}
+		if err := c.member(k, child, m.down(k), depth+1); err != nil {
 			return fmt.Errorf("%s: %w", k, err)
 		}
 		switch {

@@ -46,13 +46,13 @@ func (e *encoder) encode(r *policy.Record, count int64, at head) (row, []fact) {
 	c.row = row{
 		writer: e.writer, seq: at.seq + 1, id: clean(r.ID), at: r.At.UnixMicro(),
 		workspace: clean(workspaceOf(r.Workspace)), action: clean(string(r.Action)), verdict: verdictOf(r),
-		subject: c.column(r.Subject, "subject", "name"), issuer: c.column(r.Issuer, "subject", "issuer"), project: c.column(r.Project, "project", "name"),
+		subject: c.column(r.Subject, "subject", "subject", "name"), issuer: c.column(r.Issuer, "issuer", "subject", "issuer"), project: c.column(r.Project, "project", "project", "name"),
 		input: append([]byte(nil), e.doc.buf...),
 	}
 	c.write()
 	if len(e.line.hits) > 0 {
 		// The record itself has a secret, which is known only now that it is written.
-		c.own = slices.Clone(e.line.hits)
+		c.own = append(c.own, e.line.hits...)
 		c.write()
 	}
 	c.row.body = append([]byte(nil), e.line.buf...)
@@ -189,8 +189,12 @@ func (c *closing) read(path string) bool {
 func (c *closing) shown(v string, path ...string) string { return c.mask.shown(c.key, v, path...) }
 
 // column is a field that is searched by.
-func (c *closing) column(v string, path ...string) string {
-	return stored(c.mask, c.key, v, path...)
+func (c *closing) column(v, field string, path ...string) string {
+	out := stored(c.mask, c.key, v, path...)
+	if out != c.shown(clean(v), path...) {
+		c.own = append(c.own, field)
+	}
+	return out
 }
 
 // stored is a text as the columns have it, in every backend: as the line has it,
