@@ -27,6 +27,19 @@ type Report struct {
 // OK reports whether nothing changed but what was expected.
 func (r *Report) OK() bool { return len(r.Findings) == 0 }
 
+// Of answers the changes of a kind.
+func (c Changes) Of(kind string) int64 {
+	switch kind {
+	case NewlyDenied:
+		return c.NewlyDenied
+	case NewlyAllowed:
+		return c.NewlyAllowed
+	case Changed:
+		return c.Changed
+	}
+	return 0
+}
+
 // Number counts decisions, and the requests that they answered: one decision that
 // was cached stands for many.
 type Number struct {
@@ -76,6 +89,11 @@ type Rule struct {
 	// rule answers for: "(granted)".
 	Code string `json:"code"`
 	Pack string `json:"pack,omitempty"`
+	// Title is the rule's, File and Line where it is written: whoever has the bundle
+	// fills them in. Line is 0 for a rule that is not there.
+	Title string `json:"title,omitempty"`
+	File  string `json:"file,omitempty"`
+	Line  int    `json:"line,omitempty"`
 	// Was and Now are in requests.
 	Was Effects `json:"was"`
 	Now Effects `json:"now"`
