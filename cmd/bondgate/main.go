@@ -38,11 +38,17 @@ func run(ctx context.Context, d deps, args []string) int {
 	cmd := newRoot(d)
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
+	var end *exit
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return 130
+	case errors.As(err, &end) && end.cause == nil:
+		return end.code
+	case end != nil:
+		fmt.Fprintln(os.Stderr, "bondgate: "+cleanLines(err.Error()))
+		return end.code
 	default:
 		fmt.Fprintln(os.Stderr, "bondgate: "+cleanLines(err.Error()))
 		return 1

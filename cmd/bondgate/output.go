@@ -12,8 +12,10 @@ import (
 )
 
 // printJSON writes a value as a person would want to read it.
-func printJSON(cmd *cobra.Command, v any) error {
-	enc := json.NewEncoder(plainWriter{cmd.OutOrStdout()})
+func printJSON(cmd *cobra.Command, v any) error { return encodeJSON(cmd.OutOrStdout(), v) }
+
+func encodeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(plainWriter{w})
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
@@ -42,7 +44,11 @@ func say(cmd *cobra.Command, format string, args ...any) error {
 // table writes rows in columns. Cells come from people and clients, so nothing
 // in them may steer a terminal.
 func table(cmd *cobra.Command, head []string, rows [][]string) error {
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+	return tableTo(cmd.OutOrStdout(), head, rows)
+}
+
+func tableTo(out io.Writer, head []string, rows [][]string) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	line := func(cells []string) {
 		for i, c := range cells {
 			if i > 0 {

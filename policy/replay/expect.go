@@ -1,5 +1,13 @@
 package replay
 
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/bondgate/bondgate/policy"
+)
+
 // Expectation is what a change of policy is meant to change, as somebody wrote it
 // down before. What it does not list may not change at all.
 type Expectation struct {
@@ -84,4 +92,19 @@ func (c Changes) beyond(s scope, seen Changes) []Finding {
 		}
 	}
 	return out
+}
+
+// Check refuses limits that are no numbers of requests.
+func (e *Expectation) Check() error {
+	if e.Rules == nil {
+		return fmt.Errorf("an expectation has \"rules\", by their codes: %w", policy.ErrInvalid)
+	}
+	for code, rule := range e.Rules {
+		for _, c := range append(slices.Collect(maps.Values(rule.Projects)), rule.Changes) {
+			if c.NewlyDenied < 0 || c.NewlyAllowed < 0 || c.Changed < 0 {
+				return fmt.Errorf("%s: numbers of requests are not negative: %w", code, policy.ErrInvalid)
+			}
+		}
+	}
+	return nil
 }
