@@ -79,6 +79,15 @@ func (p Principal) Label() string {
 	return p.ID
 }
 
+// Identity names who this is among all people of a workspace, as "issuer#id": no
+// issuer has a "#". Empty for nobody.
+func (p Principal) Identity() string {
+	if p.ID == "" {
+		return ""
+	}
+	return p.Issuer + "#" + p.ID
+}
+
 // Anonymous reports whether nobody in particular is asking.
 func (p Principal) Anonymous() bool { return p.ID == "" }
 

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -24,17 +23,26 @@ type Waiver struct {
 	Reason       string   `json:"reason,omitempty"`
 	Ticket       string   `json:"ticket,omitempty"`
 	// Owner answers for it, Requester asked for it, and Approver let it be, or
-	// refused it.
-	Owner     string    `json:"owner"`
-	Requester string    `json:"requester,omitempty"`
-	Approver  string    `json:"approver,omitempty"`
-	Created   time.Time `json:"created"`
-	Decided   time.Time `json:"decided,omitzero"`
-	Expires   time.Time `json:"expires"`
+	// refused it. They are names, for people to read.
+	Owner     string `json:"owner"`
+	Requester string `json:"requester,omitempty"`
+	Approver  string `json:"approver,omitempty"`
+	// RequestedBy and DecidedBy are who that was, as [Principal.Identity] has it; the
+	// gateway sets them, and files have none.
+	RequestedBy string `json:"requested_by,omitempty"`
+	DecidedBy   string `json:"decided_by,omitempty"`
+	// Remark is what was said with the approval or the refusal.
+	Remark  string    `json:"remark,omitempty"`
+	Created time.Time `json:"created"`
+	Decided time.Time `json:"decided,omitzero"`
+	Expires time.Time `json:"expires"`
 	// State says whether it was approved; the zero state lifts nothing.
 	State WaiverState `json:"state"`
 	// Origin is where it stands: [WaiverOfBundle] or [WaiverOfAPI].
 	Origin string `json:"origin,omitempty"`
+	// Version changes with every change, and no two versions of any waiver are one:
+	// an approval names the version that was read.
+	Version string `json:"version,omitempty"`
 }
 
 // WaiverState is how far a waiver has come.
@@ -58,6 +66,56 @@ const (
 // on the second.
 func (w *Waiver) InForce(at time.Time) bool {
 	return w.State == WaiverApproved && at.Before(w.Expires)
+}
+
+// Reach answers the projects in which the waiver can lift anything, sorted; false
+// when it can do so in any.
+func (w *Waiver) Reach() ([]string, bool) {
+	projects, bounded := w.Projects, true
+	if len(projects) == 0 {
+		projects, bounded = projectsOf(w.Repositories)
+	}
+	projects = slices.Clone(projects)
+	slices.Sort(projects)
+	return slices.Compact(projects), bounded
+}
+
+// WaiverStanding is what a waiver amounts to at a moment.
+type WaiverStanding string
+
+// The standings of a waiver. Each waiver has one of them.
+const (
+	// WaiverAsked waits for somebody to approve it.
+	WaiverAsked WaiverStanding = "pending"
+	// WaiverActive lifts what it names.
+	WaiverActive WaiverStanding = "active"
+	// WaiverExpiring does too, and ends soon.
+	WaiverExpiring WaiverStanding = "expiring"
+	// WaiverExpired has ended, approved or not.
+	WaiverExpired WaiverStanding = "expired"
+	WaiverRefused WaiverStanding = "rejected"
+)
+
+// WaiverStandings lists them.
+func WaiverStandings() []WaiverStanding {
+	return []WaiverStanding{WaiverAsked, WaiverActive, WaiverExpiring, WaiverExpired, WaiverRefused}
+}
+
+// Standing answers what the waiver amounts to at a moment; soon is how long before
+// its end it is expiring.
+func (w *Waiver) Standing(at time.Time, soon time.Duration) WaiverStanding {
+	switch {
+	case w.State == WaiverRejected:
+		return WaiverRefused
+	case !at.Before(w.Expires):
+		return WaiverExpired
+	case w.State != WaiverApproved:
+		return WaiverAsked
+	case w.Expires.Sub(at) <= soon:
+		return WaiverExpiring
+	default:
+		return WaiverActive
+	}
 }
 
 // WaiverSet is waivers, filed so that a request looks at the few that may match. It
@@ -146,53 +204,4 @@ func matching(found []Waiver, filed []*Waiver, repo Repository, at time.Time) []
 		found = append(found, *w)
 	}
 	return found
-}
-
-// glob matches a repository's name. "*" and "?" stay within one component, "**" as
-// a component stands for any number of them, none included.
-func glob(pattern, name string) bool {
-	for {
-		head, tail, more := strings.Cut(pattern, "/")
-		if head == "**" {
-			if !more {
-				return true
-			}
-			for {
-				if glob(tail, name) {
-					return true
-				}
-				_, rest, ok := strings.Cut(name, "/")
-				if !ok {
-					return false
-				}
-				name = rest
-			}
-		}
-		part, rest, moreName := strings.Cut(name, "/")
-		if ok, err := path.Match(head, part); err != nil || !ok {
-			return false
-		}
-		if !more || !moreName {
-			// "payments/**" matches "payments" as well.
-			return more == moreName || (more && tail == "**")
-		}
-		pattern, name = tail, rest
-	}
-}
-
-// ValidWaiverPattern refuses a pattern of repositories that would silently never match.
-func ValidWaiverPattern(pattern string) bool {
-	// Each "**" multiplies the ways to match: a few are enough for anybody.
-	if pattern == "" || strings.ContainsAny(pattern, "{}") || strings.Count(pattern, "**") > 3 {
-		return false
-	}
-	for part := range strings.SplitSeq(pattern, "/") {
-		if _, err := path.Match(part, ""); err != nil || part == "" {
-			return false
-		}
-		if part != "**" && strings.Contains(part, "**") {
-			return false
-		}
-	}
-	return true
 }

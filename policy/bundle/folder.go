@@ -311,6 +311,14 @@ func (f *Folder) warn(ev *opa.Evaluator) {
 	}
 }
 
+// FileWaivers are the waivers in the files of the bundle in force.
+func (f *Folder) FileWaivers() []policy.Waiver {
+	if ev := f.current.Load().evaluator; ev != nil {
+		return ev.FileWaivers()
+	}
+	return nil
+}
+
 // reject keeps the last good revision and says so, once for each cause.
 func (f *Folder) reject(cause string, err error) {
 	if f.rejected == cause {

@@ -103,7 +103,7 @@ func isPolicy(name string) bool {
 	if strings.HasSuffix(base, "_test.rego") {
 		return false
 	}
-	return strings.HasSuffix(base, ".rego") || base == "data.json" || name == ".manifest"
+	return strings.HasSuffix(base, ".rego") || base == "data.json" || name == ".manifest" || opa.IsWaivers(name)
 }
 
 // hidden are files that editors and version control leave: never policy.

@@ -76,6 +76,10 @@ func compile(ctx context.Context, src Source) (*Evaluator, error) {
 	if err != nil {
 		return nil, err
 	}
+	waivers, err := waiversOf(src)
+	if err != nil {
+		return nil, err
+	}
 	if err := facts.apply(base); err != nil {
 		return nil, err
 	}
@@ -115,8 +119,9 @@ func compile(ctx context.Context, src Source) (*Evaluator, error) {
 	return &Evaluator{
 		revision: src.Revision, query: query, facts: facts,
 		base: packs, defaults: defaults, reads: reads, input: projectionOf(reads),
-		log: rules, warnings: warnMasks(log, reads),
+		log: rules, warnings: append(warnMasks(log, reads), warnWaivers(waivers, facts.rules)...),
 		insight: &insight{compiler: compiler, schemas: src.Schemas},
+		waivers: policy.NewWaiverSet(waivers), fileWaivers: waivers,
 	}, nil
 }
 

@@ -30,6 +30,8 @@ type Evaluator struct {
 	insight  *insight
 	log      *LogRules
 	warnings []string
+	// fileWaivers are those that waivers are filed from.
+	fileWaivers []policy.Waiver
 }
 
 var _ policy.Evaluator = (*Evaluator)(nil)

@@ -111,6 +111,6 @@ func (f File) isModule() bool {
 
 // isData tells the files whose content becomes a part of data, at the path of
 // their folder, as in OPA's bundles.
-func (f File) isData() bool { return path.Base(f.Path) == "data.json" }
+func (f File) isData() bool { return path.Base(f.Path) == "data.json" && !f.isWaivers() }
 
 func (f File) isManifest() bool { return f.Path == ".manifest" }
