@@ -63,6 +63,7 @@ type App struct {
 	stray atomic.Bool
 
 	identity  *identity
+	waivers   *waiverWatch
 	reindexer *reindexer
 	writes    *writeGuard
 
@@ -177,7 +178,7 @@ func (a *App) openGateway(ctx context.Context) error {
 	}
 	management, err := api.New(api.Config{
 		Gate: a.gate, Accounts: accounts{a.store}, Credentials: a.store, Passwords: passwords{},
-		Projects: projects{a.store}, Members: members{a.store}, Waivers: a.store,
+		Projects: projects{a.store}, Members: members{a.store}, Waivers: a.store, WaiverSources: waiverSources{a.bundle, a.store},
 		Decisions: decisions{a.record}, Maintenance: a, Harbor: a.harbor(),
 		Shadow: a.shadow, Inventory: a.inventory(),
 	})

@@ -73,7 +73,11 @@ func (a *App) openBundle(ctx context.Context) (err error) {
 		return fmt.Errorf("open the policy: %w", err)
 	}
 	a.onClose(func(context.Context) error { return a.bundle.Close() })
-	return a.metrics.Register(policyGauge(func() bool { return a.bundle.Status().Err != "" }))
+	a.waivers = a.newWaiverWatch()
+	return errors.Join(
+		a.metrics.Register(policyGauge(func() bool { return a.bundle.Status().Err != "" })),
+		a.metrics.Register(a.waivers),
+	)
 }
 
 func (a *App) checkPolicy(context.Context) error {

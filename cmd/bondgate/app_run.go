@@ -97,6 +97,7 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { return ended(running, a.tokens.Run(running)) })
 	group.Go(func() error { return a.runIdentity(running) })
 	group.Go(func() error { a.maintain(running); return nil })
+	group.Go(func() error { a.waivers.run(running); return nil })
 	a.log.Info("serving", "address", a.address.String(), "data", a.cfg.DataDir,
 		"policy", a.bundle.Status().Revision, "version", a.opts.Version, "ready_after", time.Since(a.started).Round(time.Millisecond))
 	<-running.Done()

@@ -58,13 +58,6 @@ type Members interface {
 	RemoveMember(ctx context.Context, workspace string, m Member) error
 }
 
-// Waivers are the rules that are lifted for a while.
-type Waivers interface {
-	Waivers(ctx context.Context, workspace string) ([]policy.Waiver, error)
-	PutWaiver(ctx context.Context, w policy.Waiver) error
-	DeleteWaiver(ctx context.Context, workspace, id string) error
-}
-
 // Decisions is the record of what was decided.
 type Decisions interface {
 	// Tail answers the records that match, the newest first; with After the oldest first.
@@ -90,10 +83,12 @@ type Config struct {
 	Projects    Projects
 	Members     Members
 	Waivers     Waivers
-	Decisions   Decisions
-	Maintenance Maintenance
-	Shadow      Shadow
-	Inventory   Inventory
+	// WaiverSources are what else is known about waivers.
+	WaiverSources WaiverSources
+	Decisions     Decisions
+	Maintenance   Maintenance
+	Shadow        Shadow
+	Inventory     Inventory
 	// Harbor is nil for an API without the part that Harbor has too.
 	Harbor *HarborConfig
 	// Now is the clock; time.Now when nil.
@@ -115,7 +110,7 @@ type API struct {
 func New(cfg Config) (*API, error) {
 	for _, part := range []any{
 		cfg.Gate, cfg.Accounts, cfg.Credentials, cfg.Passwords, cfg.Projects, cfg.Members,
-		cfg.Waivers, cfg.Decisions, cfg.Maintenance, cfg.Shadow, cfg.Inventory,
+		cfg.Waivers, cfg.WaiverSources, cfg.Decisions, cfg.Maintenance, cfg.Shadow, cfg.Inventory,
 	} {
 		if part == nil {
 			return nil, fmt.Errorf("make the management API: a part is missing: %w", policy.ErrInvalid)
@@ -218,8 +213,21 @@ func (a *API) serve(w http.ResponseWriter, c *call, r route) error {
 	return answer(w, c.r, r.status, out)
 }
 
-// admit asks the gate. The API knows no other way to a yes.
+// admit asks the gate, in each project of the plan. The API knows no other way to a yes.
 func (a *API) admit(c *call, r route, p plan) error {
+	for i, project := range append([]string{p.project}, p.also...) {
+		if i > 0 && project == p.project {
+			continue
+		}
+		if err := a.admitIn(c, r, p, project); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *API) admitIn(c *call, r route, p plan, project string) error {
+	verb := cmp.Or(p.verb, r.verb)
 	req := policy.Request{
 		ID: c.caller.RequestID, At: c.now, Principal: c.caller.Principal,
 		Action: r.action, Purpose: policy.Use,
@@ -227,14 +235,14 @@ func (a *API) admit(c *call, r route, p plan) error {
 			Method: c.r.Method, Path: c.r.URL.Path, ClientIP: c.caller.ClientIP,
 			UserAgent: c.r.UserAgent(), Host: c.r.Host, PeerSPIFFE: c.caller.PeerSPIFFE,
 		},
-		Repository: policy.Repository{Workspace: c.workspace(), Name: p.project},
+		Repository: policy.Repository{Workspace: c.workspace(), Name: project},
 		Admin: &policy.AdminCall{
-			Resource: r.resource, Verb: r.verb, ID: p.id, Before: p.before, After: p.after,
+			Resource: r.resource, Verb: verb, ID: p.id, Before: p.before, After: p.after,
 		},
 	}
 	d, err := a.cfg.Gate.Admit(c.r.Context(), req)
 	if err != nil {
-		return fmt.Errorf("decide about %s %s: %w", r.verb, r.resource, err)
+		return fmt.Errorf("decide about %s %s: %w", verb, r.resource, err)
 	}
 	if d.Allowed() {
 		return nil

@@ -32,6 +32,8 @@ type world struct {
 	projects map[string]policy.Project
 	members  map[string][]Member
 	waivers  map[string]policy.Waiver
+	files    []policy.Waiver
+	linked   map[string]string
 	records  []DecisionRecord
 	outage   error
 	made     int
@@ -167,14 +169,39 @@ func (w *world) Waivers(context.Context, string) ([]policy.Waiver, error) {
 	return out, nil
 }
 
-func (w *world) PutWaiver(_ context.Context, x policy.Waiver) error {
+func (w *world) AddWaiver(_ context.Context, x policy.Waiver) (policy.Waiver, error) {
+	if _, there := w.waivers[x.ID]; there {
+		return x, policy.ErrConflict
+	}
+	return w.keep(x), nil
+}
+
+func (w *world) ChangeWaiver(_ context.Context, x policy.Waiver) (policy.Waiver, error) {
+	if w.waivers[x.ID].Version != x.Version {
+		return x, policy.ErrConflict
+	}
+	return w.keep(x), nil
+}
+
+func (w *world) keep(x policy.Waiver) policy.Waiver {
+	w.made++
+	x.Version = fmt.Sprintf("v%d", w.made)
 	w.waivers[x.ID] = x
+	return x
+}
+
+func (w *world) DeleteWaiver(_ context.Context, _, id, version string) error {
+	if w.waivers[id].Version != version {
+		return policy.ErrConflict
+	}
+	delete(w.waivers, id)
 	return nil
 }
 
-func (w *world) DeleteWaiver(_ context.Context, _, id string) error {
-	delete(w.waivers, id)
-	return nil
+func (w *world) FileWaivers() []policy.Waiver { return w.files }
+
+func (w *world) OnePerson(_ context.Context, _ string, a, b policy.Principal) (bool, error) {
+	return a.Identity() == b.Identity() || w.linked[a.Identity()] == b.Identity(), nil
 }
 
 func (w *world) Tail(_ context.Context, q DecisionQuery) ([]DecisionRecord, error) {
@@ -234,7 +261,7 @@ func (v view) BreakGlass(policy.Principal, string, time.Time) (policy.BreakGlass
 func (w *world) api(t *testing.T) *API {
 	t.Helper()
 	a, err := New(Config{
-		Gate: w, Accounts: w, Credentials: w, Passwords: w, Projects: w, Members: w, Waivers: w,
+		Gate: w, Accounts: w, Credentials: w, Passwords: w, Projects: w, Members: w, Waivers: w, WaiverSources: w,
 		Decisions: w, Maintenance: w, Shadow: w, Inventory: w, Now: func() time.Time { return now },
 	})
 	if err != nil {

@@ -9,8 +9,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -27,8 +25,6 @@ var (
 	// projectName is one component of the distribution-spec's repository names.
 	projectName = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
 	userName    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]*$`)
-	waiverID    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	ruleCode    = regexp.MustCompile(`^[a-z0-9_]+(?:\.[a-z0-9_*]+)*$`)
 )
 
 // Roles lists the roles that a member can have, from the strongest.
@@ -121,15 +117,6 @@ func checkPacks(packs []policy.Pack) error {
 		}
 		if len(p.Config) > 0 && p.Config[0] != '{' {
 			return refuse("the configuration of pack %s is a JSON object", show(p.Name))
-		}
-	}
-	return nil
-}
-
-func checkDigests(all []string) error {
-	for _, d := range all {
-		if err := digest.Digest(d).Validate(); err != nil {
-			return refuse("%s is not a digest", show(d))
 		}
 	}
 	return nil

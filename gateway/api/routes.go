@@ -15,6 +15,10 @@ import (
 type plan struct {
 	// project is where the caller's roles are looked up; empty for the system's.
 	project string
+	// also are more projects where the call has to be allowed, after the first.
+	also []string
+	// verb is asked in place of the route's, for a route whose body says which it is.
+	verb string
 	// id, before and after are the gate's: never a secret.
 	id            string
 	before, after any

@@ -92,22 +92,6 @@ type NewMember struct {
 	Claims map[string]string `json:"claims,omitempty"`
 }
 
-// NewWaiver is a waiver to be made. An empty ID is filled in, an empty owner is
-// the caller.
-type NewWaiver struct {
-	ID           string    `json:"id,omitempty"`
-	Rule         string    `json:"rule"`
-	Terms        []string  `json:"terms,omitempty"`
-	Projects     []string  `json:"projects,omitempty"`
-	Repositories []string  `json:"repositories,omitempty"`
-	Digests      []string  `json:"digests,omitempty"`
-	Reason       string    `json:"reason,omitempty"`
-	Ticket       string    `json:"ticket,omitempty"`
-	Owner        string    `json:"owner,omitempty"`
-	Approver     string    `json:"approver,omitempty"`
-	Expires      time.Time `json:"expires"`
-}
-
 // DecisionQuery says which records are meant. Empty fields match everything.
 type DecisionQuery struct {
 	Workspace, Project, Subject, Issuer string

@@ -25,7 +25,7 @@ func replicaDirectory(t *testing.T, open func() *Store) {
 	addUser(t, a, Person{Name: "alice"}, "")
 	addProject(t, a, policy.Project{Name: "payments"})
 	addMember(t, a, Member{Project: "payments", Name: "alice", Role: "guest"})
-	must(t, a.PutWaiver(ctx, policy.Waiver{ID: "w", Rule: "r", Owner: "o", State: policy.WaiverApproved, Expires: time.Now().Add(time.Hour)}))
+	keepWaiver(t, a, policy.Waiver{ID: "w", Rule: "r", Owner: "o", State: policy.WaiverApproved, Expires: time.Now().Add(time.Hour)})
 	eventually(t, "the member and the waiver are seen", func() bool {
 		return rolesOf(t, b, local("alice"), "payments") == "[guest] false" &&
 			len(viewOf(t, b).Waivers(repo, "", time.Now())) == 1

@@ -29,6 +29,8 @@ func good(o operation, v map[string]string, n int) any {
 		"PATCH /api/v1/projects/{project}":                                  object{"description": "changed"},
 		"PUT /api/v1/projects/{project}/members/{kind}/{name}":              object{"role": "guest"},
 		"POST /api/v1/waivers":                                              object{"rule": "image.root_user", "projects": []string{v["project"]}, "reason": "r", "expires": "2999-01-01T00:00:00Z"},
+		"PATCH /api/v1/waivers/{waiver}":                                    object{"reason": "another"},
+		"PUT /api/v1/waivers/{waiver}/approval":                             object{"approve": true, "version": v["version"]},
 		"PUT /api/v1/people/{user}/link":                                    object{"main": eve},
 		"PUT /api/v1/groups/{group_id}/admin":                               object{"admin": true},
 		"PUT /api/v1/roles/{role}":                                          object{"rights": []string{"pull"}},
@@ -132,6 +134,14 @@ func (w *idorWorld) fresh(v map[string]string, o operation, n int) map[string]st
 	}
 	as, name := caller{user: admin}, fmt.Sprint("fresh-", n)
 	switch {
+	case strings.HasSuffix(o.path, "/approval"):
+		var asked struct{ ID, Version string }
+		if err := json.Unmarshal(w.api(http.MethodPost, "/waivers", map[string]any{
+			"state": "pending", "rule": "image.root_user", "expires": "2999-01-01T00:00:00Z",
+		}), &asked); err != nil {
+			w.t.Fatal(err)
+		}
+		v["waiver"], v["version"] = asked.ID, asked.Version
 	case strings.Contains(o.path, "{token}"):
 		var made struct{ ID int64 }
 		if err := json.Unmarshal(w.api(http.MethodPost, "/access-tokens", map[string]any{"name": name}), &made); err != nil {

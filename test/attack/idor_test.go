@@ -112,6 +112,8 @@ func bodies(o operation, values map[string]string) []any {
 		"PUT /api/v1/groups/{group_id}/admin":                           {map[string]any{"admin": true}},
 		"PATCH /api/v1/projects/{project}":                              {map[string]any{"public": true, "owner": eve}, map[string]any{"owner": "\x07"}, map[string]any{"policies": map[string]any{"none": 1}}},
 		"PUT /api/v1/projects/{project}/members/{kind}/{name}":          {map[string]any{"role": "projectAdmin"}, map[string]any{"role": "blue-reader"}, map[string]any{"role": "norole"}},
+		"PATCH /api/v1/waivers/{waiver}":                                {map[string]any{"reason": "mine"}, map[string]any{"projects": []string{"red"}}, map[string]any{"expires": "2000-01-01T00:00:00Z"}, map[string]any{"version": "none"}},
+		"PUT /api/v1/waivers/{waiver}/approval":                         {map[string]any{"approve": true, "version": "none"}, map[string]any{"approve": false, "version": "none"}},
 		"PUT /api/v1/roles/{role}":                                      {map[string]any{"rights": []string{"pull"}}},
 		"PATCH /api/v1/workspaces/{workspace}":                          {map[string]any{"description": "mine"}, map[string]any{"hosts": []string{"-"}}},
 		"PUT /api/v2.0/users/{user_id}":                                 {map[string]any{"email": "mine@example.org"}},
