@@ -377,8 +377,9 @@ func queries(o operation) [][2]string {
 	return all
 }
 
-// changing is what differs in each answer: the number of its decision.
-var changing = regexp.MustCompile(`\b01[0-9A-Z]{24}\b`)
+// changing is what differs in each answer: the number of its decision, and the address
+// of its page, whose host looks like numbers that were named.
+var changing = regexp.MustCompile(`(?:https?://[^ /"]+/d/)?\b01[0-9A-Z]{24}\b`)
 
 // told is an answer without what the caller named and what differs each time. What
 // is told of a success is looked at by its marker.
