@@ -89,7 +89,7 @@ func New(ctx context.Context, opts Options) (app *App, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		a.openFolder, a.openStorage, a.openPolicy, a.openIdentity, a.openGateway, a.firstStart,
+		a.openFolder, a.openStorage, a.openPolicy, a.openSinks, a.openIdentity, a.openGateway, a.firstStart,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err

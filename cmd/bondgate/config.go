@@ -87,9 +87,10 @@ type LogConfig struct {
 	Format string `yaml:"format,omitempty" json:"format,omitempty" jsonschema:"description=text or json.,enum=text,enum=json,default=text"`
 }
 
-// DecisionConfig sets how long decisions are kept.
+// DecisionConfig sets how long decisions are kept, and where they are copied to.
 type DecisionConfig struct {
-	RetentionDays int `yaml:"retention_days,omitempty" json:"retention_days,omitempty" jsonschema:"description=Days that decisions are kept.,minimum=1,default=90"`
+	RetentionDays int          `yaml:"retention_days,omitempty" json:"retention_days,omitempty" jsonschema:"description=Days that decisions are kept.,minimum=1,default=90"`
+	Sinks         []SinkConfig `yaml:"sinks,omitempty" json:"sinks,omitempty" jsonschema:"description=Where every decision is copied to beside the record."`
 }
 
 // Who may create a project by pushing into it.
@@ -139,6 +140,9 @@ func (c *Config) complete() {
 	def(&c.Log.Format, "text")
 	if c.Decisions.RetentionDays == 0 {
 		c.Decisions.RetentionDays = 90
+	}
+	for i := range c.Decisions.Sinks {
+		c.Decisions.Sinks[i].complete()
 	}
 }
 
@@ -216,7 +220,7 @@ func (c *Config) validate() []problem {
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
 	atLeast("decisions.retention_days", int64(c.Decisions.RetentionDays), 1)
-	return all
+	return append(all, validateSinks(c.Decisions.Sinks)...)
 }
 
 // Override is a value that a flag gives to a key of the configuration.

@@ -56,7 +56,10 @@ type ClientConfig struct {
 	RootCAs *x509.CertPool
 	// Certificates are shown to a server that asks for one.
 	Certificates []tls.Certificate
-	Redirects    Redirects
+	// Certificate, when it is given, answers the one that is shown, at each
+	// connection: short-lived ones change while the client lives.
+	Certificate func() *tls.Certificate
+	Redirects   Redirects
 	// InsecurePlaintext lets http:// URLs pass: credentials and answers cross the
 	// network in the open and can be changed on the way.
 	InsecurePlaintext bool
@@ -80,6 +83,11 @@ func (g *Guard) Client(cfg ClientConfig) *http.Client {
 		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        idle,
 		MaxResponseHeaderBytes: maxHeader,
+	}
+	if cfg.Certificate != nil {
+		transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return cfg.Certificate(), nil
+		}
 	}
 	if g.proxy != nil {
 		transport.Proxy = http.ProxyURL(g.proxy)

@@ -257,6 +257,7 @@ func goesOn(t *testing.T, s site) {
 		eventually(t, "the receiver is away", func() bool { return round == 3 || l.Sinks()[0].Err != "" })
 		if round == 3 {
 			arrived(t, service, want)
+			eventually(t, "the place is remembered", func() bool { return l.Sinks()[0].LagRecords == 0 })
 		}
 		if err := l.Close(t.Context()); err != nil {
 			t.Fatal(err)

@@ -106,7 +106,10 @@ func (s *sink) step(ctx context.Context) (more bool, err error) {
 	if batch.at.N == at.N {
 		return false, nil // the records are not there yet, or not any more
 	}
-	if err := s.store.keep(ctx, s.cfg.Name, s.holder, batch.at); err != nil {
+	// Told to end by now, it still remembers what it has delivered.
+	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if err := s.store.keep(keep, s.cfg.Name, s.holder, batch.at); err != nil {
 		return false, fmt.Errorf("remember how far the sink is: %w", err)
 	}
 	if gone := batch.at.Lost - at.Lost; gone > 0 {
