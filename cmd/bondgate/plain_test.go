@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -44,6 +47,27 @@ func TestEachFormatOfTheLogIsPlain(t *testing.T) {
 		newLogger(&b, LogConfig{Format: format}).Info("said", slog.String("by", "a\u009b31m\u202eb\r\nc\x1b[2J"))
 		if got := strings.TrimSuffix(b.String(), "\n"); got == "" || clean(got) != got {
 			t.Errorf("%s: %q", format, got)
+		}
+	}
+}
+
+func TestTheLogHasNoSecret(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		var out bytes.Buffer
+		log := newLogger(&out, LogConfig{Format: format})
+		u, err := url.Parse("https://bob:s3cret@host/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.With("agent", "password=one").Info("got token=two", "error", fmt.Errorf("ask: %w", errors.New("secret=three")), "url", u, "path", "/v2/eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln")
+		got := out.String()
+		for _, secret := range []string{"one", "two", "three", "s3cret", "eyJ"} {
+			if strings.Contains(got, secret) {
+				t.Errorf("%s: %s is in %s", format, secret, got)
+			}
+		}
+		if n := strings.Count(got, "[secret]"); n != 5 {
+			t.Errorf("%s: %d secrets are hidden in %s", format, n, got)
 		}
 	}
 }

@@ -97,12 +97,26 @@ func (f *finder) next(start int) (from, to int) {
 
 // redacted is a text without its secrets, of which the first is known.
 func redacted(key []byte, s string, from, to int) string {
+	return replaced(s, from, to, func(secret string) string { return hidden(key, appendString(nil, secret)) })
+}
+
+// WithoutSecrets is a text in which each secret that is recognised is replaced by
+// "[secret]", for logs. The time that it takes is linear in the length of the text.
+func WithoutSecrets(s string) string {
+	_, from, to := survey(s)
+	if to == 0 {
+		return s
+	}
+	return replaced(s, from, to, func(string) string { return "[secret]" })
+}
+
+func replaced(s string, from, to int, by func(secret string) string) string {
 	var b strings.Builder
 	f := finder{s: s}
 	done := 0
 	for to > 0 {
 		b.WriteString(s[done:from])
-		b.WriteString(hidden(key, appendString(nil, s[from:to])))
+		b.WriteString(by(s[from:to]))
 		done = to
 		from, to = f.next(done)
 	}

@@ -309,6 +309,11 @@ func (w *world) terminalIsSafe(t *testing.T) {
 		}
 	}
 	look(w.CLI("decisions", "tail", "-n", "1000", "--json"))
+	for line := range strings.Lines(look(w.CLI("decisions", "export"))) {
+		if !strings.HasPrefix(line, `{"kind":"`) || !json.Valid([]byte(line)) {
+			t.Errorf("a line of the export is none of ours: %q", line)
+		}
+	}
 	for _, id := range ids[:min(len(ids), 3)] {
 		look(w.CLI("decisions", "show", id))
 		if out := look(w.CLI("decisions", "show", id, "--json")); !json.Valid([]byte(out)) {

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -57,20 +59,28 @@ func TestTheCommandsOfThePagesRunAsTheyStand(t *testing.T) {
 	}
 }
 
-// The example of docs/policy.md is one that a reader starts from.
-func TestTheRuleOfThePolicyPageDenies(t *testing.T) {
+// policyPage makes a folder of one of the two examples of docs/policy.md: a rule,
+// and masks.
+func policyPage(t *testing.T, which int) string {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join(harness.Root(), "docs", "policy.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	blocks := regexp.MustCompile("(?s)```rego\n(.*?)```").FindAllSubmatch(text, -1)
-	if len(blocks) != 1 {
-		t.Fatalf("docs/policy.md has %d Rego blocks, want one", len(blocks))
+	if len(blocks) != 2 {
+		t.Fatalf("docs/policy.md has %d Rego blocks, want two", len(blocks))
 	}
 	folder := t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, "source.rego"), blocks[0][1], 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "page.rego"), blocks[which][1], 0o644); err != nil {
 		t.Fatal(err)
 	}
+	return folder
+}
+
+// The example of docs/policy.md is one that a reader starts from.
+func TestTheRuleOfThePolicyPageDenies(t *testing.T) {
+	folder := policyPage(t, 0)
 	g := staffed(t, harness.Options{Policy: folder})
 	crane := harness.Crane(t)
 	crane.Credentials(g.Host, alice, password)
@@ -94,5 +104,31 @@ func TestTheSchemaInDocsIsTheBinarys(t *testing.T) {
 	said := harness.Run(t, nil, "", harness.Binary(t), "config", "schema").OK(t)
 	if said != strings.TrimSpace(string(want)) {
 		t.Error("docs/config.schema.json is not what the binary says: run make generate")
+	}
+}
+
+// And so are its masks.
+func TestTheMasksOfThePolicyPageHideAndDrop(t *testing.T) {
+	g := harness.StartGateway(t, harness.Options{Policy: policyPage(t, 1)})
+	for _, path := range []string{"/v2/", "/v2/team/app/tags/list"} {
+		g.Do(http.MethodGet, path, harness.AdminUser, harness.AdminPassword, nil, nil)
+	}
+	harness.Eventually(t, "the decision is recorded, with its masks", func() error {
+		out := g.CLI("decisions", "export").OK(t)
+		for line := range strings.Lines(out) {
+			if strings.Contains(line, `"action":"tags.list"`) {
+				if !strings.Contains(line, `"client_ip":"127.0.0.0"`) || !strings.Contains(line, `"masked":["request.client_ip"]`) || !strings.Contains(line, `"replayable":true`) {
+					t.Errorf("recorded as %s", line)
+				}
+				if strings.Contains(out, `"action":"registry.ping"`) {
+					t.Errorf("the ping is recorded: %s", out)
+				}
+				return nil
+			}
+		}
+		return errors.New("it is not there yet")
+	})
+	if metrics := g.Do(http.MethodGet, "/metrics", harness.AdminUser, harness.AdminPassword, nil, nil); !strings.Contains(string(metrics.Body), "bondgate_decisions_dropped_total 1") {
+		t.Errorf("the dropped one is not counted: %d", metrics.Status)
 	}
 }
