@@ -181,6 +181,7 @@ func (a *App) openGateway(ctx context.Context) error {
 		Projects: projects{a.store}, Members: members{a.store}, Waivers: a.store, WaiverSources: waiverSources{a.bundle, a.store},
 		Decisions: decisions{a.record}, Maintenance: a, Harbor: a.harbor(),
 		Shadow: a.shadow, Inventory: a.inventory(),
+		Explainer: explainer{bundles: a.bundle, gate: a.gate}, Stage: a.stage(),
 	})
 	if err != nil {
 		return err
@@ -190,7 +191,7 @@ func (a *App) openGateway(ctx context.Context) error {
 		return err
 	}
 	edge, err := gateway.New(gateway.Config{
-		Authn: who, Gate: a.gate, Protocol: images, Token: endpoint, Keys: a.tokens, API: management,
+		Authn: who, Gate: a.gate, Protocol: images, Token: endpoint, Keys: a.tokens, API: management, Decisions: management.DecisionPage(),
 		Parts: a.parts, Metrics: a.metrics, Log: a.log, Workspaces: hosts{a.store}, Origins: origins, Rates: rates,
 		Sessions: a.browser(), Login: a.identity.login, Certificates: a.certified(),
 		Patience: time.Duration(a.cfg.Limits.BodyTime), Stalled: time.Duration(a.cfg.Limits.WriteIdle),

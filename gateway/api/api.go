@@ -89,6 +89,8 @@ type Config struct {
 	Maintenance   Maintenance
 	Shadow        Shadow
 	Inventory     Inventory
+	Explainer     Explainer
+	Stage         Stage
 	// Harbor is nil for an API without the part that Harbor has too.
 	Harbor *HarborConfig
 	// Now is the clock; time.Now when nil.
@@ -104,13 +106,15 @@ type API struct {
 	openapi []byte
 	// one is held by a change that must find things as they were judged.
 	one sync.Mutex
+	// explaining is held by whoever has something explained.
+	explaining chan struct{}
 }
 
 // New makes the API, or says what is missing.
 func New(cfg Config) (*API, error) {
 	for _, part := range []any{
 		cfg.Gate, cfg.Accounts, cfg.Credentials, cfg.Passwords, cfg.Projects, cfg.Members,
-		cfg.Waivers, cfg.WaiverSources, cfg.Decisions, cfg.Maintenance, cfg.Shadow, cfg.Inventory,
+		cfg.Waivers, cfg.WaiverSources, cfg.Decisions, cfg.Maintenance, cfg.Shadow, cfg.Inventory, cfg.Explainer, cfg.Stage,
 	} {
 		if part == nil {
 			return nil, fmt.Errorf("make the management API: a part is missing: %w", policy.ErrInvalid)
@@ -119,7 +123,7 @@ func New(cfg Config) (*API, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	a := &API{cfg: cfg, mux: http.NewServeMux()}
+	a := &API{cfg: cfg, mux: http.NewServeMux(), explaining: make(chan struct{}, 1)}
 	all := routes()
 	if cfg.Harbor != nil {
 		if err := cfg.Harbor.check(); err != nil {

@@ -36,6 +36,7 @@ func TestEveryRouteIsDecided(t *testing.T) {
 		"POST /waivers":                                 `{"rule":"image.root_user","expires":"2027-01-01T00:00:00Z"}`,
 		"PATCH /waivers/{waiver}":                       `{"reason":"another"}`,
 		"PUT /waivers/{waiver}/approval":                `{"approve":true,"version":"v1"}`,
+		"POST /policy/explain":                          `{"image":"team/app:1","user":"carol","action":"manifest.pull"}`,
 	}
 	fill := strings.NewReplacer("{user}", "carol", "{project}", "team", "{kind}", "user", "{name}", "carol",
 		"{waiver}", "W-1", "{decision}", "d9")

@@ -258,12 +258,16 @@ func (v view) BreakGlass(policy.Principal, string, time.Time) (policy.BreakGlass
 	return policy.BreakGlass{}, false
 }
 
+func newAPI(w *world) (*API, error) {
+	return New(Config{
+		Gate: w, Accounts: w, Credentials: w, Passwords: w, Projects: w, Members: w, Waivers: w, WaiverSources: w,
+		Decisions: w, Maintenance: w, Shadow: w, Inventory: w, Explainer: w, Stage: w, Now: func() time.Time { return now },
+	})
+}
+
 func (w *world) api(t *testing.T) *API {
 	t.Helper()
-	a, err := New(Config{
-		Gate: w, Accounts: w, Credentials: w, Passwords: w, Projects: w, Members: w, Waivers: w, WaiverSources: w,
-		Decisions: w, Maintenance: w, Shadow: w, Inventory: w, Now: func() time.Time { return now },
-	})
+	a, err := newAPI(w)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,6 +83,7 @@ func routes() []route {
 	}
 	all = append(all, waiverRoutes()...)
 	all = append(all, policyRoutes()...)
+	all = append(all, explainRoutes()...)
 	return append(all, decisionRoutes()...)
 }
 

@@ -84,6 +84,15 @@ may_manage if {
 	input.admin.verb in {"shadow", "audit"}
 }
 
+# What would be decided about a member of the project.
+may_manage if {
+	input.action == "admin.api"
+	manages_project
+	input.admin.resource == "policy"
+	input.admin.verb == "explain"
+	input.admin.after.member == true
+}
+
 may_manage if {
 	input.action == "admin.api"
 	has("list")

@@ -46,6 +46,14 @@ test_a_project_administrator_sees_what_other_policy_would_decide_in_the_project 
 	allowed with input as call(["admin"], "policy", "reset", {})
 }
 
+test_a_project_administrator_asks_what_would_be_decided_about_members if {
+	allowed with input as call(["projectAdmin"], "policy", "explain", {"after": {"user": "bob", "member": true}})
+	not allowed with input as call(["projectAdmin"], "policy", "explain", {"after": {"user": "bob", "member": false}})
+	not allowed with input as call(["projectAdmin"], "policy", "explain", {})
+	not allowed with input as call(["maintainer"], "policy", "explain", {"after": {"user": "bob", "member": true}})
+	allowed with input as call(["admin"], "policy", "explain", {"after": {"user": "bob", "member": false}})
+}
+
 test_whose_push_makes_a_project_is_a_setting if {
 	allowed with input as call(["admin"], "project", "create", {"auto": "admins"})
 	allowed with input as call([], "project", "create", {"auto": "writers"})
