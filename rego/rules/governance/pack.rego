@@ -12,6 +12,10 @@
 #   "vuln.*|CVE-2024-3094"), ticket_required, ticket_pattern (a glob),
 #   reason_required, and scope_required (true: it names a project, a repository or a
 #   digest).
+#
+#   For emergencies: breakglass_max_minutes (how long a grant may last),
+#   breakglass_second_person (true: another person approves it) and
+#   breakglass_ticket_pattern (a glob).
 # custom:
 #   class: access
 #   mode: off
