@@ -18,11 +18,15 @@ type BreakGlass struct {
 	// Justification and Ticket say why; both are required.
 	Justification string `json:"justification"`
 	Ticket        string `json:"ticket"`
-	Requester     string `json:"requester,omitempty"`
-	// Approver is the second person; empty where none was asked for.
-	Approver string    `json:"approver,omitempty"`
-	Created  time.Time `json:"created"`
-	Expires  time.Time `json:"expires"`
+	// Requester asked for it, and Approver is the second person who let it be or
+	// refused it; empty where none was asked for. They are names, for people to read.
+	Requester string `json:"requester,omitempty"`
+	Approver  string `json:"approver,omitempty"`
+	// RequestedBy and DecidedBy are who that was among all people: "issuer#id".
+	RequestedBy string    `json:"requested_by,omitempty"`
+	DecidedBy   string    `json:"decided_by,omitempty"`
+	Created     time.Time `json:"created"`
+	Expires     time.Time `json:"expires"`
 	// State says whether it holds; the zero state does not.
 	State WaiverState `json:"state"`
 	// Ended is when somebody took it back before its time.

@@ -180,7 +180,7 @@ func (a *App) openGateway(ctx context.Context) error {
 		Gate: a.gate, Accounts: accounts{a.store}, Credentials: a.store, Passwords: passwords{},
 		Projects: projects{a.store}, Members: members{a.store}, Waivers: a.store, WaiverSources: waiverSources{a.bundle, a.store},
 		Decisions: decisions{a.record}, Maintenance: a, Harbor: a.harbor(),
-		Shadow: a.shadow, Inventory: a.inventory(),
+		Shadow: a.shadow, Inventory: a.inventory(), BreakGlass: a.breakglass(),
 		Explainer: explainer{bundles: a.bundle, gate: a.gate}, Stage: a.stage(),
 	})
 	if err != nil {

@@ -34,9 +34,14 @@ func (a *App) openPolicy(ctx context.Context) (err error) {
 	if err := a.openShadow(ctx); err != nil {
 		return err
 	}
+	glass, err := newGlassMetrics(registry, a.log, func() int { return a.store.OpenGlass(time.Now()) })
+	if err != nil {
+		return err
+	}
 	a.gate, err = policy.NewGate(policy.GateConfig{
 		Bundles: a.bundle, Directory: a.store, Recorder: recorder(a.record),
-		Deadline: time.Duration(a.cfg.Policy.Deadline), Observe: counts.observe, Witness: a.shadow.witness(),
+		Deadline: time.Duration(a.cfg.Policy.Deadline), Witness: a.shadow.witness(),
+		Observe: func(o policy.Observation) { counts.observe(o); glass.observe(o) },
 	})
 	if err != nil {
 		return err

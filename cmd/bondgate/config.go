@@ -59,9 +59,10 @@ type DatabaseConfig struct {
 
 // PolicyConfig says what decides and how long it may take.
 type PolicyConfig struct {
-	Dir      string       `yaml:"dir,omitempty" json:"dir,omitempty" jsonschema:"description=Folder with an author's bundle that is added to the shipped one and reloaded when a file changes."`
-	Deadline Duration     `yaml:"deadline,omitempty" json:"deadline,omitempty" jsonschema:"description=A decision that takes longer is none: the client gets 503.,default=50ms"`
-	Shadow   ShadowConfig `yaml:"shadow,omitempty" json:"shadow,omitzero" jsonschema:"description=A second bundle that is judged by beside the one in force and decides nothing."`
+	Dir        string           `yaml:"dir,omitempty" json:"dir,omitempty" jsonschema:"description=Folder with an author's bundle that is added to the shipped one and reloaded when a file changes."`
+	Deadline   Duration         `yaml:"deadline,omitempty" json:"deadline,omitempty" jsonschema:"description=A decision that takes longer is none: the client gets 503.,default=50ms"`
+	Shadow     ShadowConfig     `yaml:"shadow,omitempty" json:"shadow,omitzero" jsonschema:"description=A second bundle that is judged by beside the one in force and decides nothing."`
+	BreakGlass BreakGlassConfig `yaml:"breakglass,omitempty" json:"breakglass,omitzero" jsonschema:"description=Grants for an emergency."`
 }
 
 // ShadowConfig says which bundle runs in the shadow, and on how much.
@@ -128,6 +129,7 @@ func (c *Config) complete() {
 	if c.Policy.Shadow.Share == 0 {
 		c.Policy.Shadow.Share = 1
 	}
+	c.Policy.BreakGlass.complete()
 	dur(&c.Tokens.TTL, 5*time.Minute)
 	dur(&c.Tokens.Rotate, 30*24*time.Hour)
 	def(&c.Projects.AutoCreate, autoAdmins)
@@ -204,6 +206,7 @@ func (c *Config) validate() []problem {
 	if share := c.Policy.Shadow.Share; !(share > 0 && share <= 1) {
 		bad("policy.shadow.share", "%g is not between 0 and 1", share)
 	}
+	between("policy.breakglass.max", c.Policy.BreakGlass.Max, time.Minute, longestGlass)
 	between("tokens.ttl", c.Tokens.TTL, time.Minute, time.Hour)
 	between("tokens.rotate", c.Tokens.Rotate, time.Hour, 365*24*time.Hour)
 	oneOf("projects.auto_create", c.Projects.AutoCreate, autoAdmins, autoWriters, autoOff)

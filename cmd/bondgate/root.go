@@ -36,7 +36,7 @@ func newRoot(d deps) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newServe(d), newConfig(d), newReindex(d), newStatus(d),
-		newUser(d), newGroup(d), newProject(d), newMember(d), newRobot(d), newToken(d), newRole(d), newWorkspace(d), newAuth(d), newWaiver(d), newDecisions(d), newPolicy(d), newLogin(d), newLogout(d), newVersion(),
+		newUser(d), newGroup(d), newProject(d), newMember(d), newRobot(d), newToken(d), newRole(d), newWorkspace(d), newAuth(d), newWaiver(d), newBreakGlass(d), newDecisions(d), newPolicy(d), newLogin(d), newLogout(d), newVersion(),
 	)
 	return root
 }

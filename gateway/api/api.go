@@ -91,6 +91,7 @@ type Config struct {
 	Inventory     Inventory
 	Explainer     Explainer
 	Stage         Stage
+	BreakGlass    BreakGlassConfig
 	// Harbor is nil for an API without the part that Harbor has too.
 	Harbor *HarborConfig
 	// Now is the clock; time.Now when nil.
@@ -119,6 +120,9 @@ func New(cfg Config) (*API, error) {
 		if part == nil {
 			return nil, fmt.Errorf("make the management API: a part is missing: %w", policy.ErrInvalid)
 		}
+	}
+	if err := cfg.BreakGlass.check(); err != nil {
+		return nil, err
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/bondgate/bondgate/gateway/authn"
 	"github.com/bondgate/bondgate/gateway/errcode"
@@ -33,13 +34,15 @@ func TestEveryRouteIsDecided(t *testing.T) {
 		"POST /projects":                                `{"name":"new"}`,
 		"PATCH /projects/{project}":                     `{"public":true}`,
 		"PUT /projects/{project}/members/{kind}/{name}": `{"role":"guest"}`,
+		"POST /breakglass":                              `{"subject":"carol","projects":["team"],"justification":"j","ticket":"t"}`,
+		"PUT /breakglass/{grant}/approval":              `{"approve":true}`,
 		"POST /waivers":                                 `{"rule":"image.root_user","expires":"2027-01-01T00:00:00Z"}`,
 		"PATCH /waivers/{waiver}":                       `{"reason":"another"}`,
 		"PUT /waivers/{waiver}/approval":                `{"approve":true,"version":"v1"}`,
 		"POST /policy/explain":                          `{"image":"team/app:1","user":"carol","action":"manifest.pull"}`,
 	}
 	fill := strings.NewReplacer("{user}", "carol", "{project}", "team", "{kind}", "user", "{name}", "carol",
-		"{waiver}", "W-1", "{decision}", "d9")
+		"{waiver}", "W-1", "{grant}", "bg-1", "{decision}", "d9")
 	for _, r := range routes() {
 		name := r.method + " " + r.pattern
 		t.Run(name, func(t *testing.T) {
@@ -56,6 +59,10 @@ func TestEveryRouteIsDecided(t *testing.T) {
 			w.projects["team"] = policy.Project{Name: "team"}
 			w.members["team"] = []Member{{Project: "team", Issuer: "local", Kind: "user", Name: "carol", Role: "guest"}}
 			w.waivers["W-1"] = policy.Waiver{ID: "W-1", Rule: "a.b", Owner: "x", State: policy.WaiverPending, Version: "v1", Expires: now.AddDate(0, 1, 0)}
+			w.glass["bg-1"] = policy.BreakGlass{
+				ID: "bg-1", Issuer: "local", Subject: "carol", Kind: policy.KindUser, Projects: []string{"team"},
+				RequestedBy: "local#carol", Expires: now.Add(time.Hour), State: policy.WaiverPending,
+			}
 			w.records = []DecisionRecord{{ID: "d9", Subject: "carol"}}
 			before, _ := json.Marshal(w.state())
 
@@ -96,7 +103,9 @@ func TestEveryRouteIsDecided(t *testing.T) {
 	}
 }
 
-func (w *world) state() []any { return []any{w.users, w.hashes, w.projects, w.members, w.waivers} }
+func (w *world) state() []any {
+	return []any{w.users, w.hashes, w.projects, w.members, w.waivers, w.glass}
+}
 
 func TestEveryRouteHasASchema(t *testing.T) {
 	for _, r := range Routes() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -33,16 +34,19 @@ type world struct {
 	members  map[string][]Member
 	waivers  map[string]policy.Waiver
 	files    []policy.Waiver
-	linked   map[string]string
-	records  []DecisionRecord
-	outage   error
-	made     int
+	glass    map[string]policy.BreakGlass
+	// secondPerson makes every grant for an emergency wait for one.
+	secondPerson bool
+	linked       map[string]string
+	records      []DecisionRecord
+	outage       error
+	made         int
 }
 
 func newWorld() *world {
 	return &world{
 		users: map[string]User{}, hashes: map[string]string{}, projects: map[string]policy.Project{},
-		members: map[string][]Member{}, waivers: map[string]policy.Waiver{},
+		members: map[string][]Member{}, waivers: map[string]policy.Waiver{}, glass: map[string]policy.BreakGlass{},
 	}
 }
 
@@ -204,6 +208,40 @@ func (w *world) OnePerson(_ context.Context, _ string, a, b policy.Principal) (b
 	return a.Identity() == b.Identity() || w.linked[a.Identity()] == b.Identity(), nil
 }
 
+func (w *world) BreakGlass(_ context.Context, _, id string) (policy.BreakGlass, error) {
+	if b, ok := w.glass[id]; ok {
+		return b, nil
+	}
+	return policy.BreakGlass{}, policy.ErrNotFound
+}
+
+func (w *world) BreakGlasses(_ context.Context, _ string, since time.Time, _ int) ([]policy.BreakGlass, error) {
+	var out []policy.BreakGlass
+	for _, id := range slices.Sorted(maps.Keys(w.glass)) {
+		if b := w.glass[id]; since.IsZero() || !b.Over(since) {
+			out = append(out, b)
+		}
+	}
+	return out, nil
+}
+
+func (w *world) AddBreakGlass(_ context.Context, b policy.BreakGlass) error {
+	w.glass[b.ID] = b
+	return nil
+}
+
+func (w *world) ChangeBreakGlass(_ context.Context, _, id string, change func(*policy.BreakGlass) error) (policy.BreakGlass, error) {
+	b, ok := w.glass[id]
+	if !ok {
+		return b, policy.ErrNotFound
+	}
+	err := change(&b)
+	if err == nil {
+		w.glass[id] = b
+	}
+	return b, err
+}
+
 func (w *world) Tail(_ context.Context, q DecisionQuery) ([]DecisionRecord, error) {
 	var out []DecisionRecord
 	for _, r := range w.records {
@@ -262,6 +300,7 @@ func newAPI(w *world) (*API, error) {
 	return New(Config{
 		Gate: w, Accounts: w, Credentials: w, Passwords: w, Projects: w, Members: w, Waivers: w, WaiverSources: w,
 		Decisions: w, Maintenance: w, Shadow: w, Inventory: w, Explainer: w, Stage: w, Now: func() time.Time { return now },
+		BreakGlass: BreakGlassConfig{Grants: w, People: w, Max: 4 * time.Hour, SecondPerson: w.secondPerson},
 	})
 }
 

@@ -81,7 +81,7 @@ func routes() []route {
 		{method: put, pattern: "/projects/{project}/members/{kind}/{name}", action: admin, resource: "member", verb: "update", status: ok, query: []string{"issuer", "repositories"}, body: bodyOf[NewMember](), plan: (*API).setMember},
 		{method: del, pattern: "/projects/{project}/members/{kind}/{name}", action: admin, resource: "member", verb: "delete", status: ok, query: []string{"issuer", "repositories"}, plan: (*API).removeMember},
 	}
-	all = append(all, waiverRoutes()...)
+	all = append(append(all, waiverRoutes()...), breakglassRoutes()...)
 	all = append(all, policyRoutes()...)
 	all = append(all, explainRoutes()...)
 	return append(all, decisionRoutes()...)

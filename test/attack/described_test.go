@@ -31,6 +31,8 @@ func good(o operation, v map[string]string, n int) any {
 		"POST /api/v1/waivers":                                              object{"rule": "image.root_user", "projects": []string{v["project"]}, "reason": "r", "expires": "2999-01-01T00:00:00Z"},
 		"PATCH /api/v1/waivers/{waiver}":                                    object{"reason": "another"},
 		"PUT /api/v1/waivers/{waiver}/approval":                             object{"approve": true, "version": v["version"]},
+		"POST /api/v1/breakglass":                                           object{"projects": []string{v["project"]}, "justification": "j", "ticket": "t"},
+		"PUT /api/v1/breakglass/{grant}/approval":                           object{"approve": false},
 		"PUT /api/v1/people/{user}/link":                                    object{"main": eve},
 		"PUT /api/v1/groups/{group_id}/admin":                               object{"admin": true},
 		"PUT /api/v1/roles/{role}":                                          object{"rights": []string{"pull"}},
@@ -168,7 +170,7 @@ func (w *idorWorld) fresh(v map[string]string, o operation, n int) map[string]st
 		w.api(http.MethodPost, "/projects", map[string]any{"name": name})
 		made := w.furnish(name, eve)
 		w.member(name, eve, "guest")
-		for _, key := range []string{"project", "project_name_or_id", "waiver", "robot_id", "mid", "meta_name", "name"} {
+		for _, key := range []string{"project", "project_name_or_id", "waiver", "grant", "robot_id", "mid", "meta_name", "name"} {
 			v[key] = made[key]
 		}
 	}

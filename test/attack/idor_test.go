@@ -92,7 +92,7 @@ func fill(path string, values map[string]string) string {
 // absent is what nobody has, for every parameter that there is.
 var absent = map[string]string{
 	"project": "nowhere", "project_name_or_id": "nowhere", "user": "nobody-at-all", "kind": "user", "name": "nobody-at-all",
-	"waiver": "W-none", "decision": "0000000000000000", "role": "norole", "directory": "nodirectory", "workspace": "noworkspace",
+	"waiver": "W-none", "grant": "bg-none", "decision": "0000000000000000", "role": "norole", "directory": "nodirectory", "workspace": "noworkspace",
 	"token": "999999", "user_id": "999999", "group_id": "999999", "robot_id": "999999", "mid": "999999", "meta_name": "no_such_setting",
 }
 
@@ -114,6 +114,7 @@ func bodies(o operation, values map[string]string) []any {
 		"PUT /api/v1/projects/{project}/members/{kind}/{name}":          {map[string]any{"role": "projectAdmin"}, map[string]any{"role": "blue-reader"}, map[string]any{"role": "norole"}},
 		"PATCH /api/v1/waivers/{waiver}":                                {map[string]any{"reason": "mine"}, map[string]any{"projects": []string{"red"}}, map[string]any{"expires": "2000-01-01T00:00:00Z"}, map[string]any{"version": "none"}},
 		"PUT /api/v1/waivers/{waiver}/approval":                         {map[string]any{"approve": true, "version": "none"}, map[string]any{"approve": false, "version": "none"}},
+		"PUT /api/v1/breakglass/{grant}/approval":                       {map[string]any{"approve": true}, map[string]any{"approve": false}},
 		"PUT /api/v1/roles/{role}":                                      {map[string]any{"rights": []string{"pull"}}},
 		"PATCH /api/v1/workspaces/{workspace}":                          {map[string]any{"description": "mine"}, map[string]any{"hosts": []string{"-"}}},
 		"PUT /api/v2.0/users/{user_id}":                                 {map[string]any{"email": "mine@example.org"}},
@@ -224,6 +225,12 @@ func (w *world) furnish(project, person string) map[string]string {
 	w.api(http.MethodPost, "/waivers", map[string]any{
 		"id": "W-" + project, "rule": "image.root_user", "projects": []string{project}, "reason": marker, "owner": person, "expires": "2999-01-01T00:00:00Z",
 	})
+	var grant struct{ ID string }
+	if err := json.Unmarshal(w.api(http.MethodPost, "/breakglass", map[string]any{
+		"subject": person, "projects": []string{project}, "justification": marker, "ticket": marker, "pending": true,
+	}), &grant); err != nil {
+		w.t.Fatal(err)
+	}
 	w.api(http.MethodPatch, "/projects/"+project, map[string]any{"description": marker, "labels": map[string]any{"note": marker}})
 	if r := w.call(as, http.MethodPost, "/api/v2.0/projects/"+project+"/metadatas", map[string]any{"auto_scan": "true", "note": marker}); r.Status != http.StatusOK {
 		w.t.Fatalf("settings: %d %s", r.Status, r.Body)
@@ -249,7 +256,7 @@ func (w *world) furnish(project, person string) map[string]string {
 		w.t.Fatalf("no decision about %s: %v", project, err)
 	}
 	return map[string]string{
-		"project": project, "project_name_or_id": project, "user": person, "kind": "user", "name": person, "waiver": "W-" + project,
+		"project": project, "project_name_or_id": project, "user": person, "kind": "user", "name": person, "waiver": "W-" + project, "grant": grant.ID,
 		"decision": decisions[0].ID, "token": strconv.FormatInt(token.ID, 10), "user_id": strconv.FormatInt(users[0].ID, 10),
 		"group_id": group, "robot_id": robot, "mid": member, "meta_name": "auto_scan",
 	}
@@ -268,7 +275,7 @@ func (w *idorWorld) state() string {
 	w.t.Helper()
 	var b strings.Builder
 	for _, path := range []string{
-		"/api/v1/users", "/api/v1/people", "/api/v1/groups", "/api/v1/projects/blue", "/api/v1/projects/blue/members", "/api/v1/waivers", "/api/v1/roles", "/api/v1/workspaces",
+		"/api/v1/users", "/api/v1/people", "/api/v1/groups", "/api/v1/projects/blue", "/api/v1/projects/blue/members", "/api/v1/waivers", "/api/v1/breakglass?all=true", "/api/v1/roles", "/api/v1/workspaces",
 		"/api/v1/access-tokens?user=bob", "/api/v2.0/users?page_size=100", "/api/v2.0/usergroups", "/api/v2.0/projects/blue",
 		"/api/v2.0/projects/blue/metadatas", "/api/v2.0/projects/blue/members", "/api/v2.0/projects/blue/robots", "/api/v2.0/robots",
 	} {
