@@ -66,6 +66,39 @@ func TestADeniedPullSaysWhyAndWhatToDo(t *testing.T) {
 			readable(t, name, c.Pull(g.Ref(team+"/app", "root")).Fails(t))
 		})
 	}
+	t.Run("and its address, which curl opens, explains it", func(t *testing.T) {
+		t.Parallel()
+		c := clients["docker"](t)
+		c.Login(g.Host, bob, password)
+		said := c.Pull(g.Ref(team+"/app", "root")).Fails(t)
+		link := regexp.MustCompile(`Decision: ([0-9A-Za-z_-]+) (https?://\S+)`).FindStringSubmatch(said)
+		if link == nil || link[2] != g.URL()+"/d/"+link[1] {
+			t.Fatalf("docker says no address of %s: %s", g.URL(), said)
+		}
+		page := harness.Run(t, nil, "", "curl", "-sS", "--fail", "-u", bob+":"+password, link[2]).OK(t)
+		for _, want := range []string{
+			"It was denied: " + bob + " asked to pull " + team + "/app:root", "no_root.rego:12", "artifact.config.user",
+			`with artifact.config.user = "1000"`, "bondgate waiver request house.no_root --project " + team,
+		} {
+			if !strings.Contains(page, want) {
+				t.Errorf("the page does not say %q:\n%s", want, page)
+			}
+		}
+		html := harness.Run(t, nil, "", "curl", "-sS", "--fail", "-u", bob+":"+password, "-H", "Accept: text/html", link[2]).OK(t)
+		if !strings.HasPrefix(html, "<!DOCTYPE html>") || strings.Contains(html, "<script") {
+			t.Errorf("a browser gets %s", html)
+		}
+		if other := g.Do(http.MethodGet, "/d/"+link[1], alice, password, nil, nil); other.Status != http.StatusNotFound {
+			t.Errorf("somebody else opens it: %d %s", other.Status, other.Body)
+		}
+		if told := g.CLI("policy", "explain", link[1]); told.OK(t) != strings.TrimSpace(page) {
+			t.Errorf("bondgate policy explain says\n%s\nand the page\n%s", told.Stdout, page)
+		}
+		supposed := g.CLI("policy", "explain", "--image", team+"/app:root", "--as", bob, "--action", "manifest.pull").OK(t)
+		if !strings.Contains(supposed, "It would be denied: "+bob) || !strings.Contains(supposed, "[house.no_root]") {
+			t.Errorf("a what-if says %s", supposed)
+		}
+	})
 	t.Run("ctr and regctl print the status only", func(t *testing.T) {
 		t.Parallel()
 		for _, name := range []string{"ctr", "regctl"} {
