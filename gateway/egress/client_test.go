@@ -3,14 +3,19 @@ package egress
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -238,4 +243,42 @@ func TestTheProxyIsTheOneThatIsConfigured(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestACertificateThatChangesIsShownToTheNextConnection(t *testing.T) {
+	var shown []int64
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		shown = append(shown, r.TLS.PeerCertificates[0].SerialNumber.Int64())
+	}))
+	srv.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12}
+	srv.StartTLS()
+	defer srv.Close()
+	current := selfSigned(t, 1)
+	client := newGuard(t, Config{Allow: loopbacks}).Client(ClientConfig{
+		RootCAs: roots(srv), Certificate: func() *tls.Certificate { return current },
+	})
+	for serial := range int64(3) {
+		current = selfSigned(t, serial)
+		if _, err := get(t, client, srv.URL); err != nil {
+			t.Fatal(err)
+		}
+		client.CloseIdleConnections()
+	}
+	if !slices.Equal(shown, []int64{0, 1, 2}) {
+		t.Errorf("shown were %v", shown)
+	}
+}
+
+func selfSigned(t *testing.T, serial int64) *tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }

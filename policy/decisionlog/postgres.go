@@ -2,12 +2,14 @@ package decisionlog
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // partitions is the backend of a PostgreSQL table with a partition a day, which
@@ -16,6 +18,7 @@ import (
 // whoever follows misses none.
 type partitions struct {
 	pool   *pgxpool.Pool
+	db     *sql.DB // the pool, as database/sql knows it
 	writer string
 	// known are the days whose partitions are there. Only the flusher uses it.
 	known map[string]bool
@@ -57,7 +60,7 @@ func openPostgres(ctx context.Context, dsn string) (*partitions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decision log: %w", err)
 	}
-	p := &partitions{pool: pool, known: map[string]bool{}}
+	p := &partitions{pool: pool, db: stdlib.OpenDBFromPool(pool), known: map[string]bool{}}
 	if err := p.locked(ctx, lockTables, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, partitionSchema+sinkTable)
 		return err
@@ -262,8 +265,9 @@ func daysOf(ctx context.Context, db querier) ([]time.Time, error) {
 func (p *partitions) settle(context.Context) error { return nil }
 
 func (p *partitions) close() error {
+	err := p.db.Close()
 	p.pool.Close()
-	return nil
+	return err
 }
 
 func notNil(b []byte) []byte {

@@ -2,12 +2,11 @@ package decisionlog
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/bondgate/bondgate/policy"
 )
@@ -26,12 +25,12 @@ func (p *partitions) ends(ctx context.Context) (map[string]heads, error) {
 func (p *partitions) hold(ctx context.Context, sink, holder string, lease time.Duration) (*position, bool, error) {
 	var text []byte
 	// The database's clock judges for all.
-	err := p.pool.QueryRow(ctx, `INSERT INTO decision_sinks AS s (name, holder, until) VALUES ($1, $2, now() + $3)
-		ON CONFLICT (name) DO UPDATE SET holder = $2, until = now() + $3 WHERE s.holder = $2 OR s.until < now()
-		RETURNING position`, sink, holder, lease).Scan(&text)
+	err := p.db.QueryRowContext(ctx, `INSERT INTO decision_sinks AS s (name, holder, until) VALUES ($1, $2, now() + $3::text::interval)
+		ON CONFLICT (name) DO UPDATE SET holder = $2, until = now() + $3::text::interval WHERE s.holder = $2 OR s.until < now()
+		RETURNING position`, sink, holder, fmt.Sprintf("%d milliseconds", lease.Milliseconds())).Scan(&text)
 	held := err == nil
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = p.pool.QueryRow(ctx, "SELECT position FROM decision_sinks WHERE name = $1", sink).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = p.db.QueryRowContext(ctx, "SELECT position FROM decision_sinks WHERE name = $1", sink).Scan(&text)
 	}
 	if err != nil || len(text) == 0 {
 		return nil, held, err
@@ -48,14 +47,18 @@ func (p *partitions) keep(ctx context.Context, sink, holder string, at position)
 	if err != nil {
 		return err
 	}
-	done, err := p.pool.Exec(ctx, "UPDATE decision_sinks SET position = $3 WHERE name = $1 AND holder = $2", sink, holder, text)
-	if err == nil && done.RowsAffected() == 0 {
+	done, err := p.db.ExecContext(ctx, "UPDATE decision_sinks SET position = $3 WHERE name = $1 AND holder = $2", sink, holder, text)
+	if err != nil {
+		return err
+	}
+	n, err := done.RowsAffected()
+	if err == nil && n == 0 {
 		err = fmt.Errorf("another replica ships to it by now: %w", policy.ErrConflict)
 	}
 	return err
 }
 
 func (p *partitions) release(ctx context.Context, sink, holder string) error {
-	_, err := p.pool.Exec(ctx, "UPDATE decision_sinks SET until = '-infinity' WHERE name = $1 AND holder = $2", sink, holder)
+	_, err := p.db.ExecContext(ctx, "UPDATE decision_sinks SET until = '-infinity' WHERE name = $1 AND holder = $2", sink, holder)
 	return err
 }

@@ -113,7 +113,7 @@ func (s *logService) take(body []byte) error {
 		return fmt.Errorf("nothing was sent")
 	}
 	for _, e := range events {
-		if err := s.schema.Validate(map[string]any(e)); err != nil {
+		if err := s.schema.Validate(e); err != nil {
 			return err
 		}
 	}
