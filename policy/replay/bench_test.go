@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"flag"
 	"fmt"
 	"iter"
 	"runtime"
@@ -82,7 +83,9 @@ func someCases(b *testing.B, ev *opa.Evaluator) []replay.Case {
 	return cases
 }
 
-// BenchmarkReplay puts 200,000 recorded requests of mixed traffic before the bundle
+var replayed = flag.Int("replayed", 200_000, "how many decisions BenchmarkReplay replays")
+
+// BenchmarkReplay puts recorded requests of mixed traffic before the bundle
 // that decided them and before a stricter one, and reports decisions in a second and
 // the heap at the end.
 func BenchmarkReplay(b *testing.B) {
@@ -98,17 +101,17 @@ func BenchmarkReplay(b *testing.B) {
 		judge replay.Judge
 	}{{"same", same}, {"stricter", compiled(b, stricter)}} {
 		b.Run(c.name, func(b *testing.B) {
-			const n = 200_000
+			n := *replayed
 			before := processorTime(b)
 			for b.Loop() {
 				report, err := replay.Run(b.Context(), repeated(cases, n), c.judge, replay.Options{})
-				if err != nil || report.Replayed.Decisions != n || report.Unequal.Decisions != 0 || report.Undecided.Decisions != 0 {
+				if err != nil || report.Replayed.Decisions != int64(n) || report.Unequal.Decisions != 0 || report.Undecided.Decisions != 0 {
 					b.Fatalf("%v %+v", err, report.Totals)
 				}
 			}
-			b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "decisions/s")
+			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "decisions/s")
 			// What a decision costs does not depend on who else uses the machine.
-			b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N)/n, "cpu-us/decision")
+			b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N*n), "cpu-us/decision")
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
 			b.ReportMetric(float64(m.HeapInuse)/(1<<20), "heap-MiB")

@@ -3,10 +3,6 @@ package replay
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -30,13 +26,19 @@ type outcome struct {
 type worker struct {
 	bundle   Judge
 	deadline time.Duration
-	// reads are the paths that the bundle can read, by action; nil for all.
-	reads    map[policy.Action][]string
+	at       map[policy.Action]look
+	reader   *reader
 	was, now []byte
 }
 
+// look is where the bundle looks for an action: paths are nil for everywhere.
+type look struct {
+	paths []string
+	tree  *wanted
+}
+
 func newWorker(judge Judge, deadline time.Duration) *worker {
-	return &worker{bundle: judge, deadline: deadline, reads: map[policy.Action][]string{}}
+	return &worker{bundle: judge, deadline: deadline, at: map[policy.Action]look{}, reader: newReader()}
 }
 
 // judge fills in what became of each case of a batch.
@@ -62,7 +64,7 @@ func (w *worker) one(ctx context.Context, c *Case) outcome {
 			return outcome{skip: SkipNoInput}
 		}
 		var err error
-		if doc, err = decode(c.Raw); err != nil {
+		if doc, err = w.reader.document(c.Raw, w.looks(c.Action).tree); err != nil {
 			return outcome{failed: "the input cannot be read: " + err.Error()}
 		}
 	}
@@ -88,37 +90,32 @@ func (w *worker) decide(ctx context.Context, doc map[string]any) (policy.Decisio
 // own waivers and packs depend on them.
 var placed = []string{"artifact.digest", "project", "repository.name", "time.rfc3339", "waivers", "workspace"}
 
-// hidden reports whether the record hides what the bundle, or the transposition,
-// looks at.
-func (w *worker) hidden(c *Case) bool {
-	reads, known := w.reads[c.Action]
-	if !known {
-		reads = w.bundle.Reads(c.Action)
-		w.reads[c.Action] = reads
+// looks answers where the bundle, or the transposition, looks for an action.
+func (w *worker) looks(a policy.Action) look {
+	l, known := w.at[a]
+	if known {
+		return l
 	}
-	if reads == nil {
+	if l.paths = w.bundle.Reads(a); l.paths != nil {
+		l.paths = slices.Concat(l.paths, placed)
+	}
+	l.tree = wantedOf(l.paths)
+	// A record can name any action; there are few that exist.
+	if len(w.at) < maxActions {
+		w.at[a] = l
+	}
+	return l
+}
+
+const maxActions = 100
+
+// hidden reports whether the record hides something there.
+func (w *worker) hidden(c *Case) bool {
+	paths := w.looks(c.Action).paths
+	if paths == nil {
 		return true
 	}
 	return slices.ContainsFunc(c.Masked, func(masked string) bool {
-		over := func(read string) bool { return policy.PathsOverlap(masked, read) }
-		return slices.ContainsFunc(reads, over) || slices.ContainsFunc(placed, over)
+		return slices.ContainsFunc(paths, func(p string) bool { return policy.PathsOverlap(masked, p) })
 	})
-}
-
-// decode reads a document with its numbers as they were written: a time in
-// nanoseconds is beyond what a float64 can hold.
-func decode(raw []byte) (map[string]any, error) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var doc map[string]any
-	if err := dec.Decode(&doc); err != nil {
-		return nil, err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("more than one document: %w", policy.ErrInvalid)
-	}
-	if doc == nil {
-		return nil, fmt.Errorf("no object: %w", policy.ErrInvalid)
-	}
-	return doc, nil
 }

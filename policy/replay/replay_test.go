@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -71,6 +72,12 @@ func TestWhatAnotherBundleChanges(t *testing.T) {
 		{"a pack that only warns now lets pass", map[string]string{"a.rego": latest},
 			map[string]string{"a.rego": latest, "data.json": `{"bondgate": {"packs": {"mine": {"mode": "warn"}}}}`},
 			"mine.latest", replay.Changes{NewlyAllowed: 7}, [2]replay.Effects{{Deny: 7}, {Warn: 7}}},
+		{"a waiver in a file lifts it",
+			map[string]string{"a.rego": latest}, map[string]string{"a.rego": latest, "waivers.json": fileWaiver},
+			"mine.latest", replay.Changes{NewlyAllowed: 4}, [2]replay.Effects{{Deny: 7}, {Deny: 3, Waived: 4}}},
+		{"and without the waiver the rule denies again",
+			map[string]string{"a.rego": latest, "waivers.json": fileWaiver}, map[string]string{"a.rego": latest},
+			"mine.latest", replay.Changes{NewlyDenied: 4}, [2]replay.Effects{{Deny: 3, Waived: 4}, {Deny: 7}}},
 		{"a rule that cannot be evaluated denies", nil,
 			map[string]string{"a.rego": rule("mine", "mine.wrong", "wrong", `to_number(input.reference.value) == 1`)},
 			"bondgate.policy_error", replay.Changes{NewlyDenied: 7}, [2]replay.Effects{{}, {Deny: 7}}},
@@ -91,6 +98,10 @@ func TestWhatAnotherBundleChanges(t *testing.T) {
 		})
 	}
 }
+
+// fileWaiver lifts mine.latest in project q.
+const fileWaiver = `{"W-1": {"rule": "mine.latest", "scope": {"projects": ["q"]}, "owner": "alice", "approver": "bob", "reason": "moving", "ticket": "T-1",
+"created": "2026-09-01T00:00:00Z", "expires": "2027-01-01T00:00:00Z"}}`
 
 func TestWhomAChangeTouchesIsToldWithSamples(t *testing.T) {
 	was := compiled(t, nil)
@@ -252,5 +263,29 @@ func TestARuleThatNeverEndsIsUndecided(t *testing.T) {
 	report := run(t, now, replay.Options{Deadline: 20 * time.Millisecond}, decided(t, was, "D1", 4, pull("p/app", "1.0")))
 	if report.OK() || report.Undecided.Requests != 4 || report.UndecidedSamples[0].ID != "D1" {
 		t.Fatalf("%+v", report)
+	}
+}
+
+// Reading only what the bundle looks at must change no answer.
+func TestACaseIsJudgedAlikeWholeAndAsFarAsItIsLookedAt(t *testing.T) {
+	was := compiled(t, nil)
+	now := compiled(t, map[string]string{"a.rego": rule("mine", "mine.layers", "many layers", `count(input.artifact.layers) > 3; input.request.user_agent != ""`)})
+	var whole, part []replay.Case
+	for i := range 300 {
+		c := decided(t, was, fmt.Sprint("D", i), 1, mixed(i))
+		part = append(part, c)
+		dec := json.NewDecoder(bytes.NewReader(c.Raw))
+		dec.UseNumber()
+		if err := dec.Decode(&c.Input); err != nil {
+			t.Fatal(err)
+		}
+		c.Raw = nil
+		whole = append(whole, c)
+	}
+	for _, judge := range []replay.Judge{was, now} {
+		a, b := run(t, judge, replay.Options{}, whole...), run(t, judge, replay.Options{}, part...)
+		if !reflect.DeepEqual(a, b) || a.Replayed.Decisions != 300 {
+			t.Fatalf("%+v\n%+v", a, b)
+		}
 	}
 }
