@@ -27,8 +27,8 @@ func (r *operator) policyDiff() *cobra.Command {
 		Use:   "diff A B",
 		Short: "Say in rules how the bundle in folder B differs from the one in folder A",
 		Long: `Say in rules how the bundle in folder B differs from the one in folder A: rules
-and packs that are added, removed or changed, and what of them. Comments and
-layout make no difference. An empty folder is the shipped bundle.
+packs and waivers that are added, removed or changed, and what of them. Comments
+and layout make no difference. An empty folder is the shipped bundle.
 
 It ends with 0 when they say the same, with 1 when they differ, and with 2 when
 they could not be compared.`,
@@ -105,10 +105,10 @@ func diffTable(cmd *cobra.Command, all []opa.Difference) error {
 			fmt.Fprintf(&out, "    %s\n", clean(d.Title))
 		}
 		for _, f := range d.Fields {
-			if d.Change != opa.DiffChanged && f.Field != "mode" && f.Field != "severity" {
-				continue // of what is new, its own file says more
+			// Of a rule that is new its own file says more.
+			if d.Change == opa.DiffChanged || d.What == "waiver" || f.Field == "mode" || f.Field == "severity" {
+				diffField(&out, f)
 			}
-			diffField(&out, f)
 		}
 	}
 	_, err := cmd.OutOrStdout().Write(out.Bytes())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/bondgate/bondgate/policy/replay"
 )
@@ -201,5 +202,37 @@ func TestPolicyDiff(t *testing.T) {
 				t.Fatalf("ends with %d, want %d and %q:\n%s", got, c.code, c.says, out)
 			}
 		})
+	}
+}
+
+// What the documented schema takes the command takes, and nothing else.
+func TestAnExpectationIsAsItsSchemaSays(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile(filepath.Join("..", "..", "docs", "replay-expect.schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, good := range map[string]bool{
+		`{"rules": {}}`: true,
+		`{"rules": {"a.b": {}, "(granted)": {"changed": 3}}}`:                                                               true,
+		`{"rules": {"a.b": {"newly_denied": 3, "newly_allowed": 1, "changed": 2, "projects": {"p": {"newly_denied": 5}}}}}`: true,
+		`{}`:                                     false,
+		`[]`:                                     false,
+		`{"rules": []}`:                          false,
+		`{"rules": {}, "rule": {}}`:              false,
+		`{"rules": {"a": {"denied": 1}}}`:        false,
+		`{"rules": {"a": {"newly_denied": -1}}}`: false,
+		`{"rules": {"a": {"newly_denied": "1"}}}`:                 false,
+		`{"rules": {"a": {"newly_denied": 1.5}}}`:                 false,
+		`{"rules": {"a": {"projects": {"p": {"changed": -1}}}}}`:  false,
+		`{"rules": {"a": {"projects": {"p": {"projects": {}}}}}}`: false,
+	} {
+		doc, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = readExpectation(filepath.Join(bundleOf(t, map[string]string{"e.json": text}), "e.json"))
+		if taken := schema.Validate(doc) == nil; taken != good || (err == nil) != good {
+			t.Errorf("%s: the schema takes it: %v, the command: %v", text, taken, err)
+		}
 	}
 }

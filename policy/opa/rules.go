@@ -15,9 +15,10 @@ import (
 
 // Ruleset is what a source says, by its rules: what two sources are compared by.
 type Ruleset struct {
-	// Packs are by name, Rules by pack, kind and code.
-	Packs []PackRules
-	Rules []Rule
+	// Packs are by name, Rules by pack, kind and code, Waivers by id.
+	Packs   []PackRules
+	Rules   []Rule
+	Waivers []policy.Waiver
 }
 
 // PackRules is what a source says of a pack as a whole.
@@ -39,7 +40,8 @@ type Rule struct {
 	// is called by its name in the pack.
 	Code string `json:"code"`
 	Pack string `json:"pack"`
-	// Kind is deny, warn or obligation, and helper for what these are made with.
+	// Kind is deny, warn or obligation, helper for what these are made with, and
+	// record for what is said of the records of decisions.
 	Kind        string `json:"kind"`
 	Title       string `json:"title,omitempty"`
 	Severity    string `json:"severity,omitempty"`
@@ -58,8 +60,11 @@ type Rule struct {
 	Shipped bool   `json:"shipped,omitempty"`
 }
 
-// KindHelper is the kind of what deny, warn and obligation are made with.
-const KindHelper = "helper"
+// The kinds of what denies, warns and obliges nothing by itself.
+const (
+	KindHelper = "helper"
+	KindRecord = "record"
+)
 
 // Rules reads the rules of a source without compiling them; a source that does not
 // parse, or says of its rules what cannot be, fails with [policy.ErrInvalid].
@@ -88,6 +93,9 @@ func Rules(src Source) (Ruleset, error) {
 		return Ruleset{}, err
 	}
 	var out Ruleset
+	if out.Waivers, err = waiversOf(src); err != nil {
+		return Ruleset{}, err
+	}
 	for _, name := range slices.Sorted(maps.Keys(said.packs)) {
 		p := said.packs[name]
 		out.Packs = append(out.Packs, PackRules{
@@ -97,7 +105,7 @@ func Rules(src Source) (Ruleset, error) {
 	byName := map[ruleName]*Rule{}
 	for _, mod := range mods {
 		for _, rule := range mod.parsed.Rules {
-			if mod.pack() != "" {
+			if mod.pack() != "" || mod.isLog() {
 				addRule(byName, mod, rule)
 			}
 		}
@@ -126,7 +134,13 @@ func (a ruleName) compare(b ruleName) int {
 func addRule(all map[ruleName]*Rule, mod module, rule *ast.Rule) {
 	r := Rule{Pack: mod.pack(), Kind: KindHelper, Waivable: true, File: mod.file.Path, Line: rule.Loc().Row, Shipped: mod.file.Shipped}
 	head := rule.Head.Ref().String()
-	r.Code = strings.Join(append(slices.Clone(mod.path[3:]), head), ".")
+	r.Code = head
+	switch {
+	case r.Pack == "":
+		r.Kind = KindRecord
+	case len(mod.path) > 3:
+		r.Code = strings.Join(mod.path[3:], ".") + "." + head
+	}
 	if mod.speaks() && (head == "deny" || head == "warn" || head == "obligation") {
 		r.Kind = head
 		if code := codeOf(rule); code != "" {

@@ -6,6 +6,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/bondgate/bondgate/policy"
 )
 
 // Difference is something that one source says and another does not, or says
@@ -13,8 +16,8 @@ import (
 type Difference struct {
 	// Change is added, removed or changed.
 	Change string `json:"change"`
-	// What is a pack or a rule, or the kind of a rule that denies nothing: warn,
-	// obligation, helper.
+	// What is a pack, a rule or a waiver, or the kind of a rule that denies nothing:
+	// warn, obligation, helper, record.
 	What string `json:"what"`
 	Name string `json:"name"`
 	Pack string `json:"pack,omitempty"`
@@ -41,7 +44,7 @@ const (
 	DiffChanged = "changed"
 )
 
-// Diff lists how now differs from was: packs, then rules, each by name. Comments
+// Diff lists how now differs from was: packs, rules, waivers, each by name. Comments
 // and layout make no difference, nor does the file in which a rule stands.
 func (was Ruleset) Diff(now Ruleset) []Difference {
 	out := diffPacks(was, now)
@@ -60,7 +63,7 @@ func (was Ruleset) Diff(now Ruleset) []Difference {
 			out = append(out, d)
 		}
 	}
-	return out
+	return append(out, diffWaivers(was.Waivers, now.Waivers)...)
 }
 
 // matchMoved finds the rules that only got another pack or another code, which are
@@ -69,7 +72,7 @@ func matchMoved(pairs map[ruleName][2]*Rule) {
 	names := slices.SortedFunc(maps.Keys(pairs), ruleName.compare)
 	for _, from := range names {
 		a := pairs[from][0]
-		if a == nil || pairs[from][1] != nil || a.Kind == KindHelper {
+		if a == nil || pairs[from][1] != nil || a.Kind == KindHelper || a.Kind == KindRecord {
 			continue
 		}
 		for _, to := range names {
@@ -121,6 +124,41 @@ func diffPacks(was, now Ruleset) []Difference {
 func packFields(p *PackRules) [][2]string {
 	return [][2]string{
 		{"class", string(p.Class)}, {"mode", string(p.Mode)}, {"config", configText(p.Config)}, {"data", p.Data},
+	}
+}
+
+func diffWaivers(was, now []policy.Waiver) []Difference {
+	pairs := map[string][2]*policy.Waiver{}
+	for i := range was {
+		pairs[was[i].ID] = [2]*policy.Waiver{&was[i], nil}
+	}
+	for i := range now {
+		pairs[now[i].ID] = [2]*policy.Waiver{pairs[now[i].ID][0], &now[i]}
+	}
+	var out []Difference
+	for _, id := range slices.Sorted(maps.Keys(pairs)) {
+		a, b := pairs[id][0], pairs[id][1]
+		none := &policy.Waiver{}
+		fields := fieldsOf(waiverFields(orNone(a, none)), waiverFields(orNone(b, none)))
+		if len(fields) > 0 {
+			out = append(out, Difference{Change: changeOf(a, b), What: "waiver", Name: id, Fields: fields})
+		}
+	}
+	return out
+}
+
+func waiverFields(w *policy.Waiver) [][2]string {
+	when := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.UTC().Format(time.RFC3339)
+	}
+	return [][2]string{
+		{"rule", w.Rule}, {"terms", strings.Join(w.Terms, ", ")}, {"projects", strings.Join(w.Projects, ", ")},
+		{"repositories", strings.Join(w.Repositories, ", ")}, {"digests", strings.Join(w.Digests, ", ")},
+		{"expires", when(w.Expires)}, {"owner", w.Owner}, {"approver", w.Approver}, {"ticket", w.Ticket},
+		{"reason", w.Reason}, {"created", when(w.Created)},
 	}
 }
 

@@ -29,6 +29,11 @@ deny contains {"code": "mine.old", "msg": msg} if {
 old(tag) if startswith(tag, "0.")
 `
 
+func fileWaiver(expires string) string {
+	return fmt.Sprintf(`{"W-1": {"rule": "mine.old", "scope": {"projects": ["team"]}, "owner": "alice", "approver": "bob", "reason": "moving", "ticket": "T-1",
+"created": "2026-09-01T00:00:00Z", "expires": %q}}`, expires)
+}
+
 func rulesOf(t *testing.T, files map[string]string) opa.Ruleset {
 	t.Helper()
 	src, err := bundle.Load("", opa.Limits{})
@@ -83,6 +88,10 @@ func TestTwoBundlesAreComparedInRules(t *testing.T) {
 		{"a shipped pack", base, data(`{"bondgate": {"packs": {"image": {"mode": "deny", "config": {"deny_root": true}}}}}`),
 			[]string{"changed pack image: mode, config"}},
 		{"the data of a pack", base, data(`{"bondgate": {"rules": {"mine": {"tags": ["0.1"]}}}}`), []string{"changed pack mine: data"}},
+		{"a waiver in a file", base, map[string]string{"mine.rego": oldTags, "waivers.json": fileWaiver("2027-01-01T00:00:00Z")}, []string{"added waiver W-1"}},
+		{"a waiver that lasts longer", map[string]string{"waivers.json": fileWaiver("2027-01-01T00:00:00Z")},
+			map[string]string{"waivers.json": fileWaiver("2027-06-01T00:00:00Z")}, []string{"changed waiver W-1: expires"}},
+		{"what records show", nil, map[string]string{"log.rego": "package system.log\n\nmask contains \"/input/request/client_ip\"\n"}, []string{"added record mask"}},
 		{"the same word of another import", with("import data.bondgate.lib.text", "import data.bondgate.rules.mine.a as list"),
 			map[string]string{"mine.rego": strings.Replace(oldTags, "data.bondgate.lib.text", "data.bondgate.rules.mine.b as list", 1)}, nil},
 		{"an import that a rule uses", map[string]string{"mine.rego": strings.Replace(strings.Replace(oldTags, "data.bondgate.lib.text", "data.bondgate.rules.mine.a as list", 1), `startswith(tag, "0.")`, "tag in list.tags", 1)},
