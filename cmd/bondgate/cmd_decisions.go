@@ -182,6 +182,8 @@ func whyOf(d *api.DecisionRecord) string {
 		return d.Message
 	case len(d.Deny) > 0:
 		return "[" + d.Deny[0].Code + "] " + d.Deny[0].Message
+	case d.BreakGlass != "":
+		return strings.TrimSuffix("glass broken by "+d.BreakGlass+": "+d.Justification, ": ")
 	default:
 		return ""
 	}

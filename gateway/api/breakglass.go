@@ -323,6 +323,28 @@ func (a *API) endGlass(c *call) (plan, error) {
 	return p, err
 }
 
+// justify says of each decision under broken glass why there was a grant.
+func (a *API) justify(ctx context.Context, workspace string, records []DecisionRecord) error {
+	known := map[string]string{}
+	for i := range records {
+		id := records[i].BreakGlass
+		if id == "" {
+			continue
+		}
+		why, seen := known[id]
+		if !seen {
+			b, err := a.cfg.BreakGlass.Grants.BreakGlass(ctx, workspace, id)
+			if err != nil && !errors.Is(err, policy.ErrNotFound) {
+				return err
+			}
+			why = b.Justification
+			known[id] = why
+		}
+		records[i].Justification = why
+	}
+	return nil
+}
+
 // grant is the grant of the path and what the gate is asked about it: in each of its
 // projects, which has people who manage it and rules of its own about emergencies.
 func (a *API) grant(c *call) (plan, policy.BreakGlass, error) {

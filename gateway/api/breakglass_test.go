@@ -183,6 +183,20 @@ func TestAGrantForSeveralProjectsIsAskedAboutInEach(t *testing.T) {
 	}
 }
 
+func TestADecisionUnderBrokenGlassIsListedWithItsJustification(t *testing.T) {
+	w := glassWorld()
+	w.glass["bg-1"] = aGlass("bg-1", policy.WaiverApproved)
+	w.records = []DecisionRecord{{ID: "d1", BreakGlass: "bg-1"}, {ID: "d2"}, {ID: "d3", BreakGlass: "bg-gone"}}
+	status, body := do(t, w.api(t), alice, http.MethodGet, "/decisions", "")
+	var got []DecisionRecord
+	if err := json.Unmarshal([]byte(body), &got); status != http.StatusOK || err != nil || len(got) != 3 {
+		t.Fatalf("%d %s", status, body)
+	}
+	if got[0].Justification != "j" || got[1].Justification != "" || got[2].Justification != "" {
+		t.Errorf("%s", body)
+	}
+}
+
 func TestAGrantIsEndedOnce(t *testing.T) {
 	w := glassWorld()
 	w.glass["bg-1"] = aGlass("bg-1", policy.WaiverApproved)

@@ -48,7 +48,11 @@ func (a *API) listDecisions(c *call) (plan, error) {
 		project: q.Project,
 		before:  map[string]any{"subject": q.Subject, "issuer": q.Issuer, "project": q.Project},
 		do: func(ctx context.Context) (any, error) {
-			return list(a.cfg.Decisions.Tail(ctx, q))
+			records, err := a.cfg.Decisions.Tail(ctx, q)
+			if err == nil {
+				err = a.justify(ctx, q.Workspace, records)
+			}
+			return list(records, err)
 		},
 	}, nil
 }

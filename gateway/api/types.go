@@ -140,6 +140,8 @@ type DecisionRecord struct {
 	Message     string              `json:"message,omitempty"`
 	// BreakGlass is the grant without which the verdict would be a denial.
 	BreakGlass string `json:"breakglass,omitempty"`
+	// Justification is why that grant was given.
+	Justification string `json:"justification,omitempty"`
 	// RetryAfter is in milliseconds.
 	RetryAfter int64  `json:"retry_after_ms,omitempty"`
 	Revision   string `json:"revision,omitempty"`
