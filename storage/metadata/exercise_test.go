@@ -75,6 +75,7 @@ func exercise(t *testing.T, database func(t *testing.T) (open func() *Store)) {
 		"of many who decide about a grant at once one does":           glassAtOnce,
 		"waivers that are wrong are refused, each for its reason":     waiversThatAreWrong,
 		"waivers are approved once":                                   waiversInStates,
+		"waivers end with their project":                              waiversOfADeletedProjectEnd,
 		"the end of a waiver is told once":                            waiverEndsAreToldOnce,
 		"people who are linked are one":                               linkedPeopleAreOne,
 		"secrets are kept once":                                       secrets,

@@ -9,8 +9,8 @@ import (
 	"github.com/bondgate/bondgate/policy"
 )
 
-// DeleteProject removes a project with its members and robots, and takes it out
-// of what robots of the system and access tokens reach: a project that gets the
+// DeleteProject removes a project with its members, robots and waivers, and takes it out
+// of what robots of the system, access tokens and other waivers reach: a project that gets the
 // name later belongs to others. While it has a manifest that is policy.ErrConflict.
 // The time between a push that was allowed and its arrival here is not covered:
 // who deletes a project that is being pushed to may find the push without one.
@@ -35,7 +35,11 @@ func (s *Store) DeleteProject(ctx context.Context, workspace, name string) error
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, glass...)
+		waivers, err := s.endWaiversIn(ctx, tx, workspace, name)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(append(parts, glass...), waivers...)
 		for _, reach := range []struct {
 			table, column string
 			touched       func(workspace string, id int64) part

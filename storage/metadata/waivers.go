@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/bondgate/bondgate/policy"
@@ -60,6 +62,45 @@ func (s *Store) DeleteWaiver(ctx context.Context, workspace, id, version string)
 			"DELETE FROM waivers WHERE workspace = $1 AND id = $2 AND version = $3", workspace, id, version))
 	})
 	return wrap(err, "delete waiver %q", id)
+}
+
+// endWaiversIn takes a project that is deleted out of what waivers are for, and removes
+// those that were for it alone: a project that gets the name later belongs to others.
+func (s *Store) endWaiversIn(ctx context.Context, tx querier, workspace, project string) ([]part, error) {
+	all, err := readWaivers(ctx, tx, workspace)
+	if err != nil {
+		return nil, err
+	}
+	var parts []part
+	for _, w := range all[workspace] {
+		reach, bounded := w.Reach()
+		if !bounded || !slices.Contains(reach, project) {
+			continue
+		}
+		parts = append(parts, part{changedWaivers, workspace, w.ID})
+		if len(reach) == 1 {
+			if _, err := tx.exec(ctx, "DELETE FROM waivers WHERE workspace = $1 AND id = $2", workspace, w.ID); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		w.Projects = slices.DeleteFunc(w.Projects, func(name string) bool { return name == project })
+		if len(w.Projects) == 0 {
+			w.Repositories = slices.DeleteFunc(w.Repositories, func(pattern string) bool {
+				return pattern == project || strings.HasPrefix(pattern, project+"/")
+			})
+		}
+		w.Version = rand.Text()
+		body, err := json.Marshal(w)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := tx.exec(ctx, "UPDATE waivers SET body = $1, version = $2 WHERE workspace = $3 AND id = $4",
+			string(body), w.Version, workspace, w.ID); err != nil {
+			return nil, err
+		}
+	}
+	return parts, nil
 }
 
 // oneVersion tells a waiver that is gone from one that changed since it was read.

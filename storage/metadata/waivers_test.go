@@ -145,3 +145,35 @@ func linkedPeopleAreOne(t *testing.T, open func() *Store) {
 	same(t, one(idp, "liz", "local", "alice"), true)
 	same(t, one(idp, "liz", idp, "alice"), false)
 }
+
+func waiversOfADeletedProjectEnd(t *testing.T, open func() *Store) {
+	s, ctx := open(), t.Context()
+	addProject(t, s, policy.Project{Name: "gone"})
+	addProject(t, s, policy.Project{Name: "stays"})
+	put := func(id string, projects, repositories []string) {
+		keepWaiver(t, s, policy.Waiver{
+			ID: id, Rule: "r", Owner: "o", State: policy.WaiverApproved, Expires: time.Now().Add(time.Hour),
+			Projects: projects, Repositories: repositories,
+		})
+	}
+	put("alone", []string{"gone"}, nil)
+	put("both", []string{"gone", "stays"}, nil)
+	put("pattern", nil, []string{"gone/**"})
+	put("patterns", nil, []string{"gone", "gone/*", "stays/*"})
+	put("prefix", []string{"gone2"}, nil)
+	put("wide", nil, nil)
+	ids := func(name string) (all []string) {
+		for _, w := range viewOf(t, s).Waivers(policy.Repository{Name: name}, "", time.Now()) {
+			all = append(all, w.ID)
+		}
+		return all
+	}
+	same(t, text(ids("gone/x")), "[alone both pattern patterns wide]")
+	must(t, s.DeleteProject(ctx, "", "gone"))
+	addProject(t, s, policy.Project{Name: "gone"})
+	same(t, text(ids("gone/x")), "[wide]")
+	same(t, text(ids("stays/x")), "[both patterns wide]")
+	list, err := s.Waivers(ctx, "")
+	must(t, err)
+	same(t, len(list), 4)
+}
