@@ -24,6 +24,9 @@ func TestPostgreSQLFeedsSinks(t *testing.T) {
 	t.Run("of replicas one ships at a time, and another goes on when it dies", func(t *testing.T) {
 		oneShips(t, postgresSite(server)(t))
 	})
+	t.Run("no replica asks a receiver that another one was told to leave alone", func(t *testing.T) {
+		leftAlone(t, postgresSite(server)(t))
+	})
 }
 
 // exerciseSinks is what sinks have to do on every backend.
@@ -448,6 +451,34 @@ func oneShips(t *testing.T, s site) {
 			}
 		}
 		return true
+	})
+}
+
+func leftAlone(t *testing.T, s site) {
+	service := newLogService(t)
+	service.behave(answers(429, "Retry-After", "1"))
+	p := brisk
+	p.lease, p.patience = 200*time.Millisecond, time.Second
+	var logs []*Log
+	for i := range 3 {
+		l := s.open(t, func(c *Config) { c.Writer = fmt.Sprint("replica-", i) })
+		if err := l.ship(p, []Sink{sinkTo(t, service, func(c *Sink) { c.Timeout = 200 * time.Millisecond })}); err != nil {
+			t.Fatal(err)
+		}
+		logs = append(logs, l)
+	}
+	mustWrite(t, logs[0], record("d"))
+	arrived(t, service, []string{"d"})
+	eventually(t, "it is counted", func() bool {
+		for _, l := range logs {
+			if one := l.Sinks()[0]; one.Shipped == 1 {
+				if one.Failures != 1 {
+					t.Errorf("another replica did not wait: %+v", one)
+				}
+				return true
+			}
+		}
+		return false
 	})
 }
 

@@ -25,6 +25,7 @@ type sink struct {
 	// Of run alone.
 	bytes int    // of a delivery; less than configured for a receiver that takes less
 	bare  string // the id of a record that the receiver finds too large
+	calm  int    // deliveries since it was last too much
 	tries int    // failures in a row
 
 	mu    sync.Mutex
@@ -61,7 +62,12 @@ func (s *sink) try(ctx context.Context) (wait time.Duration) {
 	case err != nil && ctx.Err() != nil:
 		return 0 // it was told to end
 	case err != nil:
-		return s.failed(err)
+		wait = s.failed(err)
+		if wait > s.pace.lease/2 {
+			// Another replica would not know that the receiver is to be left alone.
+			_, _, _ = s.store.hold(step, s.cfg.Name, s.holder, wait+s.pace.lease)
+		}
+		return wait
 	case more:
 		return 0
 	}
@@ -224,8 +230,12 @@ func (s *sink) send(ctx context.Context, b load) (again bool, err error) {
 	err = s.cfg.To.Send(ctx, b.events)
 	var no *Refusal
 	if !errors.As(err, &no) || !no.TooLarge() {
+		if err == nil {
+			s.grow()
+		}
 		return false, err
 	}
+	s.calm = 0
 	switch {
 	case len(b.events) > 1:
 		s.bytes = max(b.bytes/2, 1)
@@ -235,6 +245,20 @@ func (s *sink) send(ctx context.Context, b load) (again bool, err error) {
 		return true, nil
 	}
 	return false, err // nothing is left to leave out
+}
+
+// calmAfter is how many deliveries it takes until more is tried at a time again.
+const calmAfter = 100
+
+// grow takes back that deliveries were made smaller: the receiver, or what stands
+// before it, may take more by now.
+func (s *sink) grow() {
+	if s.bytes == s.cfg.Bytes {
+		return
+	}
+	if s.calm++; s.calm >= calmAfter {
+		s.calm, s.bytes = 0, min(2*s.bytes, s.cfg.Bytes)
+	}
 }
 
 // seen keeps what a look at the log has shown.

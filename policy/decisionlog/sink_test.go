@@ -145,6 +145,38 @@ func TestWaitingIsBoundedAndAsLongAsTheReceiverWants(t *testing.T) {
 	}
 }
 
+func TestLessAtATimeIsNotForEver(t *testing.T) {
+	l := openIn(t, t.TempDir())
+	tooMuch := true
+	s, err := newSink(l, Sink{Name: "a", To: receiverFunc(func(context.Context, []json.RawMessage) error {
+		if tooMuch {
+			return &Refusal{Status: http.StatusRequestEntityTooLarge}
+		}
+		return nil
+	})}, usualPace, "holder")
+	if err != nil {
+		t.Fatal(err)
+	}
+	two := load{events: make([]json.RawMessage, 2), ids: []string{"a", "b"}, bytes: 100_000}
+	for range 10 {
+		if again, err := s.send(t.Context(), two); !again || err != nil {
+			t.Fatalf("too much: %v, %v", again, err)
+		}
+	}
+	if s.bytes != 50_000 {
+		t.Errorf("after a delivery of 100000 bytes that was too large, %d are sent", s.bytes)
+	}
+	tooMuch = false
+	for range 10 * calmAfter {
+		if again, err := s.send(t.Context(), two); again || err != nil {
+			t.Fatalf("enough: %v, %v", again, err)
+		}
+	}
+	if s.bytes != DefaultSinkBytes {
+		t.Errorf("%d bytes are sent for ever", s.bytes)
+	}
+}
+
 func TestLinesGoOnAfterAWriteThatWasCutShort(t *testing.T) {
 	var out bytes.Buffer
 	room := 12
