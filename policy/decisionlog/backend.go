@@ -19,8 +19,9 @@ type head struct {
 // that retention dropped, and the last record written.
 type heads struct{ dropped, last head }
 
-// row is one record as it is stored. The columns are for searching; body is the
-// canonical record and the truth, input the canonical input that body names by digest.
+// row is one record. Body is the canonical record and the truth, input the
+// canonical input that body names by digest; the rest is for searching, and only
+// a row that is to be written has it.
 type row struct {
 	n         int64 // the order of all records of all writers; given by the backend
 	writer    string
@@ -96,48 +97,4 @@ type search struct {
 	before, after                                int64
 	forward                                      bool
 	limit                                        int
-}
-
-// condition is one comparison of a search; its operator and column are ours.
-type condition struct {
-	text string
-	arg  any
-}
-
-func (s search) conditions() []condition {
-	var all []condition
-	add := func(text string, arg any) { all = append(all, condition{text, arg}) }
-	if s.workspace != "" {
-		add("workspace = ", s.workspace)
-	}
-	if s.project != "" {
-		add("project = ", s.project)
-	}
-	if s.subject != "" {
-		add("subject = ", s.subject)
-	}
-	if s.action != "" {
-		add("action = ", s.action)
-	}
-	// A literal, because a partial index is not used for a parameter.
-	switch s.verdict {
-	case "":
-	case verdictDeny, verdictAllow, verdictOutage:
-		all = append(all, condition{text: "verdict = '" + s.verdict + "'"})
-	default:
-		add("verdict = ", s.verdict)
-	}
-	if s.since != 0 {
-		add("at >= ", s.since)
-	}
-	if s.until != 0 {
-		add("at < ", s.until)
-	}
-	if s.before != 0 {
-		add("n < ", s.before)
-	}
-	if s.forward {
-		add("n > ", s.after)
-	}
-	return all
 }

@@ -2,6 +2,7 @@ package decisionlog
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -48,6 +49,10 @@ func (e *encoder) encode(r *policy.Record, count int64, at head) (row, []fact) {
 		workspace: clean(workspaceOf(r.Workspace)), action: clean(string(r.Action)), verdict: verdictOf(r),
 		subject: c.column(r.Subject, "subject", "subject", "name"), issuer: c.column(r.Issuer, "issuer", "subject", "issuer"), project: c.column(r.Project, "project", "project", "name"),
 		input: append([]byte(nil), e.doc.buf...),
+	}
+	c.row.rules = rulesOf(r.Decision.Deny, r.Decision.Warn, r.Decision.Dryrun, r.Decision.Waived)
+	for i, code := range c.row.rules {
+		c.row.rules[i] = stored(nil, e.key, code)
 	}
 	c.write()
 	if len(e.line.hits) > 0 {
@@ -140,6 +145,10 @@ func (c *closing) input(said said) {
 	}
 	if err := c.doc.root(said.doc, c.mask); err != nil {
 		c.inputErr = err.Error()
+		c.doc.reset()
+	}
+	if len(c.doc.buf) > maxInput {
+		c.inputErr = fmt.Sprintf("larger than %d bytes", maxInput)
 		c.doc.reset()
 	}
 }

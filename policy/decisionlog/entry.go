@@ -1,6 +1,7 @@
 package decisionlog
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -71,10 +72,19 @@ type Entry struct {
 
 func entryOf(r row) (Entry, error) {
 	var e Entry
+	if len(r.body) == 0 {
+		return Entry{}, fmt.Errorf("decision log: record %d of writer %q is spoilt or was taken away, verify the log: %w", r.seq, r.writer, policy.ErrUnavailable)
+	}
 	if err := json.Unmarshal(r.body, &e); err != nil {
 		return Entry{}, fmt.Errorf("decision log: record %d of writer %s: %w", r.seq, r.writer, err)
 	}
 	e.Cursor = r.n
 	e.Hash = string(appendDigest(nil, r.hash))
+	if bytes.Equal(r.input, spoilt) {
+		e.InputError, e.Replayable = "the stored input is not the one that was judged", false
+	}
 	return e, nil
 }
+
+// hasInput reports whether a row was read with an input that can be used.
+func (r row) hasInput() bool { return len(r.input) > 0 && !bytes.Equal(r.input, spoilt) }

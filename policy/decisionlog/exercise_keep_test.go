@@ -146,49 +146,50 @@ func tamperingFound(t *testing.T, s site) {
 	if r := verified(t, l); !r.Intact() {
 		t.Fatalf("report %+v", r)
 	}
-	s.exec(t, "CREATE TABLE saved_records AS SELECT * FROM "+s.records)
-	s.exec(t, "CREATE TABLE saved_facts AS SELECT * FROM "+s.facts)
+	tables := s.tables()
+	for _, table := range tables.all() {
+		s.exec(t, "CREATE TABLE saved_"+table+" AS SELECT * FROM "+table)
+	}
 	for _, test := range []struct {
 		name, text, kind string
 		first            int64
 	}{
-		{"a record is changed", "UPDATE RECORDS SET body = replace(BODY, 'alice', 'mallo') WHERE seq = 3", Changed, 3},
-		{"a record and its hash are changed", "UPDATE RECORDS SET hash = (SELECT hash FROM RECORDS WHERE seq = 1) WHERE seq = 3", Changed, 3},
-		{"the last record's hash is changed", "UPDATE RECORDS SET hash = (SELECT hash FROM RECORDS WHERE seq = 1) WHERE seq = 6", Changed, 6},
-		{"the column that people search by is changed", "UPDATE RECORDS SET verdict = 'allow' WHERE seq = 4", Changed, 4},
-		{"an input is changed", "UPDATE RECORDS SET input = (SELECT input FROM RECORDS WHERE seq = 1) WHERE seq = 5", Changed, 5},
-		{"an input is taken out", "UPDATE RECORDS SET input = '' WHERE seq = 5", Changed, 5},
-		{"a fact is changed", "UPDATE FACTS SET body = '{}'", Changed, 0},
+		{"a record is changed", "UPDATE BLOCKS SET bodies = (SELECT bodies FROM BLOCKS WHERE seq = 1) WHERE seq = 3", Changed, 3},
+		{"what is packed is cut off", "UPDATE BLOCKS SET bodies = substr(bodies, 1, 60) WHERE seq = 3", Changed, 3},
+		{"what is packed is no longer there", "UPDATE BLOCKS SET bodies = substr(bodies, 1, 0) WHERE seq = 3", Changed, 3},
+		{"the last record's hash is changed", "UPDATE BLOCKS SET hash = (SELECT hash FROM BLOCKS WHERE seq = 1) WHERE seq = 6", Changed, 6},
+		{"a hash in the middle is changed", "UPDATE BLOCKS SET hash = (SELECT hash FROM BLOCKS WHERE seq = 1) WHERE seq = 3", Changed, 3},
+		{"the words that people search by are changed", "UPDATE NAMES SET piece = (SELECT substr(piece, 1, 0) FROM NAMES LIMIT 1)", Changed, 1},
+		{"the times that people search by are changed", "UPDATE BLOCKS SET times = facets WHERE seq = 4", Changed, 4},
+		{"a block says that it holds more", "UPDATE BLOCKS SET count = 2 WHERE seq = 4", Changed, 4},
+		{"a block says that it holds too many", "UPDATE BLOCKS SET count = 4611686018427387904 WHERE seq = 4", Changed, 4},
+		{"an input is changed", "UPDATE BLOCKS SET inputs = (SELECT inputs FROM BLOCKS WHERE seq = 1) WHERE seq = 5", Changed, 5},
+		{"an input is taken out", "UPDATE BLOCKS SET inputs = substr(inputs, 1, 0) WHERE seq = 5", Changed, 5},
+		{"a fact is changed", "UPDATE FACTS SET body = substr(body, 1, 9)", Changed, 0},
 		{"the facts are removed", "DELETE FROM FACTS", Changed, 1},
-		{"the first record is removed", "DELETE FROM RECORDS WHERE seq = 1", Removed, 1},
-		{"two records are removed", "DELETE FROM RECORDS WHERE seq IN (3, 4)", Removed, 3},
-		{"the last record is removed", "DELETE FROM RECORDS WHERE seq = 6", Removed, 6},
-		{"all records are removed", "DELETE FROM RECORDS", Removed, 1},
-		{"a record is removed and the next takes its place", "DELETE FROM RECORDS WHERE seq = 3; UPDATE RECORDS SET seq = seq - 1 WHERE seq > 3", Changed, 3},
-		{"a record is written twice", "INSERT INTO RECORDS (DAYn, writer, seq, hash, id, at, workspace, project, subject, action, verdict, body, input) SELECT DAY1000 + n, writer, 7, hash, id, at, workspace, project, subject, action, verdict, body, input FROM RECORDS WHERE seq = 2", Changed, 7},
-		{"a record of an unknown writer is added", "INSERT INTO RECORDS (DAYn, writer, seq, hash, id, at, workspace, project, subject, action, verdict, body, input) SELECT DAY1000 + n, 'mallory', 1, hash, id, at, workspace, project, subject, action, verdict, body, input FROM RECORDS WHERE seq = 2", Inserted, 1},
-		{"two records change places", "UPDATE RECORDS SET n = 1000 WHERE seq = 2; UPDATE RECORDS SET seq = 99 WHERE seq = 2; UPDATE RECORDS SET seq = 2 WHERE seq = 3; UPDATE RECORDS SET seq = 3 WHERE seq = 99", Changed, 2},
+		{"the first record is removed", "DELETE FROM BLOCKS WHERE seq = 1", Removed, 1},
+		{"two records are removed", "DELETE FROM BLOCKS WHERE seq IN (3, 4)", Removed, 3},
+		{"the last record is removed", "DELETE FROM BLOCKS WHERE seq = 6", Removed, 6},
+		{"all records are removed", "DELETE FROM BLOCKS", Removed, 1},
+		{"a record is removed and the next takes its place", "DELETE FROM BLOCKS WHERE seq = 3; UPDATE BLOCKS SET seq = seq - 1 WHERE seq > 3", Changed, 3},
+		{"a record is written twice", "INSERT INTO BLOCKS SELECT 1000 + n, count, writer, 7, at_min, at_max, id_min, id_max, hash, facets, places, times, bodies, inputs FROM BLOCKS WHERE seq = 2", Changed, 7},
+		{"a record is spliced in", "UPDATE BLOCKS SET n = n + 1 WHERE seq = 6; INSERT INTO BLOCKS SELECT n + 4, count, writer, seq, at_min, at_max, id_min, id_max, hash, facets, places, times, bodies, inputs FROM BLOCKS WHERE seq = 2", Inserted, 2},
+		{"a record of an unknown writer is added", "INSERT INTO BLOCKS SELECT 1000 + n, count, 'mallory', 1, at_min, at_max, id_min, id_max, hash, facets, places, times, bodies, inputs FROM BLOCKS WHERE seq = 2", Inserted, 1},
+		{"two records change places", "UPDATE BLOCKS SET n = 1000 WHERE seq = 2; UPDATE BLOCKS SET seq = 99 WHERE seq = 2; UPDATE BLOCKS SET seq = 2 WHERE seq = 3; UPDATE BLOCKS SET seq = 3 WHERE seq = 99", Changed, 2},
+		{"a block is put elsewhere", "UPDATE BLOCKS SET n = 1000 WHERE seq = 2", Removed, 2},
 	} {
-		day, body := "", "body"
-		if strings.HasPrefix(s.records, "decision") {
-			day, body = "day, ", "convert_from(body, 'UTF8')"
-			test.text = strings.ReplaceAll(test.text, "'mallo')", "'mallo')::bytea")
-		}
-		text := strings.NewReplacer("RECORDS", s.records, "FACTS", s.facts, "DAY", day, "BODY", body).Replace(test.text)
-		if strings.HasPrefix(s.records, "decision") && strings.Contains(test.text, "'mallo')") {
-			text = strings.Replace(text, "replace(convert_from(body, 'UTF8'), 'alice', 'mallo')::bytea", "convert_to(replace(convert_from(body, 'UTF8'), 'alice', 'mallo'), 'UTF8')", 1)
-		}
+		text := strings.NewReplacer("BLOCKS", tables.blocks, "FACTS", tables.facts, "NAMES", tables.names).Replace(test.text)
 		for one := range strings.SplitSeq(text, "; ") {
 			s.exec(t, one)
 		}
 		r := verified(t, l)
-		if r.Intact() || r.Findings[0].Kind != test.kind || r.Findings[0].First != test.first {
+		if r.Intact() || r.Findings[0].Kind != test.kind || r.Findings[0].First != test.first || r.Findings[0].Kind == Changed && r.Findings[0].Day == "" {
 			t.Errorf("%s: found %+v", test.name, r.Findings)
 		}
-		s.exec(t, "DELETE FROM "+s.records)
-		s.exec(t, "DELETE FROM "+s.facts)
-		s.exec(t, "INSERT INTO "+s.records+" SELECT * FROM saved_records")
-		s.exec(t, "INSERT INTO "+s.facts+" SELECT * FROM saved_facts")
+		for _, table := range tables.all() {
+			s.exec(t, "DELETE FROM "+table)
+			s.exec(t, "INSERT INTO "+table+" SELECT * FROM saved_"+table)
+		}
 	}
 	if r := verified(t, l); !r.Intact() {
 		t.Errorf("put back, yet %+v", r)

@@ -20,8 +20,12 @@ type site struct {
 	// exec meddles with what is stored, behind the log's back.
 	exec  func(t *testing.T, text string)
 	count func(t *testing.T, text string) int
-	// The tables of records and of facts.
-	records, facts string
+	// The tables of the day that is written.
+	tables func() tables
+	// makeFormer makes of what is stored the work of an older version, and config
+	// is how to open it.
+	makeFormer func(t *testing.T)
+	config     func(t *testing.T) Config
 }
 
 // clock is a time that a test moves.
@@ -130,6 +134,9 @@ func exercise(t *testing.T, newSite func(t *testing.T) site) {
 		{"a masked value is nowhere, and its record is not replayable", masksHide},
 		{"a document that is no JSON stops nothing", badInput},
 		{"follow yields what is written from now on", followYields},
+		{"what was put together is found as before", putTogether},
+		{"the clock jumps, and everything is found by its time", foundByTime},
+		{"a former format is refused", formerFormat},
 		{"an export is read back as it was", exportReadsBack},
 		{"retention drops days and the chain still verifies", retentionDrops},
 		{"the chain goes on after the log was opened again", chainGoesOn},
@@ -305,7 +312,7 @@ func factsOnce(t *testing.T, s site) {
 			t.Errorf("input came back as %.300s", e.Input)
 		}
 	}
-	if n := s.count(t, "SELECT count(*) FROM "+s.facts); n != 2 {
+	if n := s.count(t, "SELECT count(*) FROM "+s.tables().facts); n != 2 {
 		t.Errorf("%d facts are stored, want the findings and the labels once", n)
 	}
 	if r := verified(t, l); !r.Intact() || r.Facts != 2 {

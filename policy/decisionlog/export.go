@@ -68,7 +68,7 @@ func (l *Log) each(ctx context.Context, q Query, do func(row, Entry) (bool, erro
 	}
 	for {
 		if s.limit = batchOfAll; q.Limit > 0 {
-			s.limit = max(1, min(s.limit, left))
+			s.limit = min(s.limit, left)
 		}
 		rows, err := l.store.tail(ctx, s)
 		if err != nil {
@@ -80,11 +80,8 @@ func (l *Log) each(ctx context.Context, q Query, do func(row, Entry) (bool, erro
 			if err != nil {
 				return err
 			}
-			if len(rows[i].input) > 0 {
+			if rows[i].hasInput() {
 				e.Input = rows[i].input
-			}
-			if !l.meant(s, e) {
-				continue
 			}
 			if more, err := do(rows[i], e); err != nil || !more {
 				return err

@@ -99,6 +99,11 @@ func dropFirst(all []*policy.Record, n int) []*policy.Record {
 // encode closes records and links them to the chain.
 func (l *Log) encode(records []*policy.Record) *taken {
 	l.day = max(l.day, l.cfg.Now().UTC().Format(time.DateOnly))
+	for _, r := range records {
+		// The clock may have gone back since: no record is in a day before its own, so
+		// that a search by time knows where to begin.
+		l.day = max(l.day, r.At.UTC().Format(time.DateOnly))
+	}
 	t := &taken{amount: len(records), batch: batch{
 		day: l.day, writer: l.cfg.Writer, prev: l.head, rows: make([]row, 0, len(records)),
 	}}

@@ -19,7 +19,10 @@ func openHeads(ctx context.Context, path string) (*headFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS heads (
+	if err := checkFormat(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	_, err = db.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d;", format)+`CREATE TABLE IF NOT EXISTS heads (
 		writer TEXT PRIMARY KEY, n INTEGER NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
 		dropped_seq INTEGER NOT NULL, dropped_hash BLOB NOT NULL)`)
 	if err == nil {
@@ -30,12 +33,38 @@ func openHeads(ctx context.Context, path string) (*headFile, error) {
 		_, err = db.ExecContext(ctx, "BEGIN IMMEDIATE; COMMIT")
 	}
 	if err != nil {
-		if strings.Contains(err.Error(), "SQLITE_BUSY") {
-			err = fmt.Errorf("another process has it: %w: %w", policy.ErrConflict, err)
-		}
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(lockError(err), db.Close())
 	}
 	return &headFile{db}, nil
+}
+
+// format is the number of the way in which records are stored. It is written in
+// the file of the heads: a folder is of one format.
+const format = 2
+
+var errFormat = fmt.Errorf("it was written by a version whose format of decisions this one does not read: "+
+	"keep it elsewhere for the records that are in it, and start with none: %w", policy.ErrUnsupported)
+
+func checkFormat(ctx context.Context, db *sql.DB) error {
+	var version int
+	var made bool
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return lockError(err)
+	}
+	if err := db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_master").Scan(&made); err != nil {
+		return lockError(err)
+	}
+	if version != format && (made || version != 0) {
+		return errFormat
+	}
+	return nil
+}
+
+func lockError(err error) error {
+	if strings.Contains(err.Error(), "SQLITE_BUSY") {
+		return fmt.Errorf("another process has it: %w: %w", policy.ErrConflict, err)
+	}
+	return err
 }
 
 // of answers the ends of a writer's chain, and the last order number of all.

@@ -78,9 +78,9 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	}
 	var store backend
 	if cfg.DSN != "" {
-		store, err = openPostgres(ctx, cfg.DSN)
+		store, err = openPostgres(ctx, cfg.DSN, cfg.Logger)
 	} else {
-		store, err = openDays(ctx, cfg.Dir)
+		store, err = openDays(ctx, cfg.Dir, cfg.Logger)
 	}
 	if err != nil {
 		return nil, err

@@ -3,25 +3,34 @@ package decisionlog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// partitions is the backend of a PostgreSQL table with a partition a day, which
+// partitions is the backend of PostgreSQL: tables of their own for each day, which
 // any number of replicas share. Batches are written one after another, under an
-// advisory lock, so that the order of the rows is that of the commits and
+// advisory lock, so that the order of the records is that of the commits and
 // whoever follows misses none.
 type partitions struct {
-	pool   *pgxpool.Pool
-	db     *sql.DB // the pool, as database/sql knows it
+	db     *sql.DB
+	codec  *codec
+	log    *slog.Logger
 	writer string
-	// known are the days whose partitions are there. Only the flusher uses it.
-	known map[string]bool
+	// Of the flusher alone: the tables of the day that is written, and its name.
+	shelf *shelf
+	day   string
+
+	sealing sync.Mutex
+	sealers sync.WaitGroup
+	stop    context.CancelFunc
+	stopped context.Context //nolint:containedctx // the life of the backend, for what runs beside its calls
 }
 
 // The keys of the advisory locks: of writing, and of changing tables.
@@ -31,82 +40,99 @@ const (
 )
 
 const partitionSchema = `
-CREATE SEQUENCE IF NOT EXISTS decision_n;
-CREATE TABLE IF NOT EXISTS decision_records (
-	day date NOT NULL, n bigint NOT NULL DEFAULT nextval('decision_n'), writer text NOT NULL, seq bigint NOT NULL, hash bytea NOT NULL,
-	id text NOT NULL, at bigint NOT NULL, workspace text NOT NULL, project text NOT NULL,
-	subject text NOT NULL, action text NOT NULL, verdict text NOT NULL, body bytea NOT NULL, input bytea NOT NULL,
-	PRIMARY KEY (day, n), UNIQUE (day, writer, seq)) PARTITION BY RANGE (day);
-CREATE INDEX IF NOT EXISTS decision_records_n ON decision_records (n);
-CREATE INDEX IF NOT EXISTS decision_records_id ON decision_records (id);
-CREATE INDEX IF NOT EXISTS decision_records_project ON decision_records (workspace, project, n);
-CREATE INDEX IF NOT EXISTS decision_records_subject ON decision_records (workspace, subject, n);
-CREATE INDEX IF NOT EXISTS decision_records_deny ON decision_records (workspace, n) WHERE verdict = 'deny';
-CREATE TABLE IF NOT EXISTS decision_facts (
-	day date NOT NULL, digest bytea NOT NULL, body bytea NOT NULL, PRIMARY KEY (day, digest)) PARTITION BY RANGE (day);
+CREATE TABLE IF NOT EXISTS decision_order (only_one boolean PRIMARY KEY CHECK (only_one), n bigint NOT NULL, format bigint NOT NULL);
 CREATE TABLE IF NOT EXISTS decision_heads (
-	writer text PRIMARY KEY, day date NOT NULL, seq bigint NOT NULL, hash bytea NOT NULL,
+	writer text PRIMARY KEY, day text NOT NULL, seq bigint NOT NULL, hash bytea NOT NULL,
 	dropped_seq bigint NOT NULL, dropped_hash bytea NOT NULL);`
 
-var partitionedTables = []string{"decision_records", "decision_facts"}
+const dayTablePrefix = "decision_blocks_"
 
-func openPostgres(ctx context.Context, dsn string) (*partitions, error) {
-	cfg, err := pgxpool.ParseConfig(dsn)
+// tablesOfDay are the tables of a day.
+func tablesOfDay(day string) tables {
+	return tablesOf("decision_", "_"+strings.ReplaceAll(day, "-", ""))
+}
+
+func openPostgres(ctx context.Context, dsn string, log *slog.Logger) (*partitions, error) {
+	cfg, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("decision log: %w", err)
 	}
-	cfg.MaxConns = max(4, min(cfg.MaxConns, 8))
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	c, err := newCodec()
 	if err != nil {
-		return nil, fmt.Errorf("decision log: %w", err)
+		return nil, err
 	}
-	p := &partitions{pool: pool, db: stdlib.OpenDBFromPool(pool), known: map[string]bool{}}
-	if err := p.locked(ctx, lockTables, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, partitionSchema+sinkTable)
-		return err
-	}); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("decision log: make the tables: %w", err)
+	p := &partitions{db: stdlib.OpenDB(*cfg), codec: c, log: log}
+	p.db.SetMaxOpenConns(8)
+	p.db.SetMaxIdleConns(4)
+	p.stopped, p.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if err := p.locked(ctx, lockTables, func(tx *sql.Tx) error { return p.schema(ctx, tx) }); err != nil {
+		return nil, errors.Join(fmt.Errorf("decision log: make the tables: %w", err), p.close())
 	}
 	return p, nil
 }
 
+func (p *partitions) schema(ctx context.Context, tx *sql.Tx) error {
+	var old bool
+	if err := tx.QueryRowContext(ctx, "SELECT to_regclass('decision_records') IS NOT NULL").Scan(&old); err != nil {
+		return err
+	}
+	if old {
+		return errFormat
+	}
+	if _, err := tx.ExecContext(ctx, partitionSchema+sinkTable); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO decision_order VALUES (true, 0, $1) ON CONFLICT DO NOTHING", format); err != nil {
+		return err
+	}
+	var found int
+	if err := tx.QueryRowContext(ctx, "SELECT format FROM decision_order").Scan(&found); err != nil {
+		return err
+	}
+	if found != format {
+		return errFormat
+	}
+	return nil
+}
+
 // locked runs a transaction under an advisory lock that ends with it.
-func (p *partitions) locked(ctx context.Context, lock int64, do func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", lock); err != nil {
-			return err
-		}
-		return do(tx)
-	})
+func (p *partitions) locked(ctx context.Context, lock int64, do func(*sql.Tx) error) error {
+	tx, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", lock); err != nil {
+		return err
+	}
+	if err := do(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 func (p *partitions) begin(ctx context.Context, writer string) (head, string, error) {
 	p.writer = writer
 	var zero, last head
 	var sum []byte
-	var day time.Time
-	_, err := p.pool.Exec(ctx, "INSERT INTO decision_heads VALUES ($1, '0001-01-01', 0, $2, 0, $2) ON CONFLICT DO NOTHING", writer, zero.hash[:])
+	var day string
+	_, err := p.db.ExecContext(ctx, "INSERT INTO decision_heads VALUES ($1, '', 0, $2, 0, $2) ON CONFLICT DO NOTHING", writer, zero.hash[:])
 	if err != nil {
 		return zero, "", err
 	}
-	err = p.pool.QueryRow(ctx, "SELECT seq, hash, day FROM decision_heads WHERE writer = $1", writer).Scan(&last.seq, &sum, &day)
+	err = p.db.QueryRowContext(ctx, "SELECT seq, hash, day FROM decision_heads WHERE writer = $1", writer).Scan(&last.seq, &sum, &day)
 	copy(last.hash[:], sum)
-	return last, day.Format(time.DateOnly), err
+	return last, day, err
 }
 
 func (p *partitions) append(ctx context.Context, b *batch) error {
-	if err := p.ensure(ctx, b.day); err != nil {
-		return fmt.Errorf("make the tables of %s: %w", b.day, err)
+	if err := p.today(ctx, b.day); err != nil {
+		return fmt.Errorf("the tables of %s: %w", b.day, err)
 	}
-	day, err := time.Parse(time.DateOnly, b.day)
-	if err != nil {
-		return err
-	}
-	err = p.locked(ctx, lockAppend, func(tx pgx.Tx) error {
+	err := p.locked(ctx, lockAppend, func(tx *sql.Tx) error {
 		var at head
 		var sum []byte
-		if err := tx.QueryRow(ctx, "SELECT seq, hash FROM decision_heads WHERE writer = $1", b.writer).Scan(&at.seq, &sum); err != nil {
+		if err := tx.QueryRowContext(ctx, "SELECT seq, hash FROM decision_heads WHERE writer = $1", b.writer).Scan(&at.seq, &sum); err != nil {
 			return fmt.Errorf("the end of the chain: %w", err)
 		}
 		copy(at.hash[:], sum)
@@ -117,162 +143,174 @@ func (p *partitions) append(ctx context.Context, b *batch) error {
 		default:
 			return fmt.Errorf("the chain of %s ends at %d, not at %d: another process writes under its name", b.writer, at.seq, b.prev.seq)
 		}
-		return p.insert(ctx, tx, day, b)
+		return p.insert(ctx, tx, b)
 	})
 	if err != nil {
-		// Perhaps a partition is gone; look again before the next try.
-		clear(p.known)
-	}
-	return err
-}
-
-func (p *partitions) insert(ctx context.Context, tx pgx.Tx, day time.Time, b *batch) error {
-	if len(b.facts) > 0 {
-		digests, bodies := make([][]byte, len(b.facts)), make([][]byte, len(b.facts))
-		for i := range b.facts {
-			digests[i], bodies[i] = b.facts[i].digest[:], b.facts[i].body
-		}
-		_, err := tx.Exec(ctx, `INSERT INTO decision_facts (day, digest, body)
-			SELECT $1, * FROM unnest($2::bytea[], $3::bytea[]) ON CONFLICT DO NOTHING`, day, digests, bodies)
-		if err != nil {
-			return fmt.Errorf("store facts: %w", err)
-		}
-	}
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{"decision_records"},
-		[]string{"day", "writer", "seq", "hash", "id", "at", "workspace", "project", "subject", "action", "verdict", "body", "input"},
-		pgx.CopyFromSlice(len(b.rows), func(i int) ([]any, error) {
-			r := &b.rows[i]
-			return []any{
-				day, r.writer, r.seq, r.hash[:], r.id, r.at, r.workspace, r.project,
-				r.subject, r.action, r.verdict, r.body, notNil(r.input),
-			}, nil
-		}))
-	if err != nil {
-		return fmt.Errorf("store records: %w", err)
-	}
-	_, err = tx.Exec(ctx, "UPDATE decision_heads SET day = $2, seq = $3, hash = $4 WHERE writer = $1", b.writer, day, b.next.seq, b.next.hash[:])
-	return err
-}
-
-// ensure makes the partitions of a day and of the next. They are made aside and
-// attached, which waits for no reader.
-func (p *partitions) ensure(ctx context.Context, day string) error {
-	if p.known[day] {
-		return nil
-	}
-	from, err := time.Parse(time.DateOnly, day)
-	if err != nil {
+		// What the shelf remembers may not be stored, or its tables may be gone.
+		p.shelf = nil
 		return err
 	}
-	err = p.locked(ctx, lockTables, func(tx pgx.Tx) error {
-		for _, at := range []time.Time{from, from.AddDate(0, 0, 1)} {
-			for _, table := range partitionedTables {
-				if err := attach(ctx, tx, table, at); err != nil {
-					return err
-				}
+	if p.shelf.due() {
+		p.seal(p.day, false)
+	}
+	return nil
+}
+
+func (p *partitions) insert(ctx context.Context, tx *sql.Tx, b *batch) error {
+	var last int64
+	if err := tx.QueryRowContext(ctx, "UPDATE decision_order SET n = n + $1 RETURNING n", len(b.rows)).Scan(&last); err != nil {
+		return fmt.Errorf("take order numbers: %w", err)
+	}
+	if err := p.shelf.put(ctx, tx, last-int64(len(b.rows))+1, b); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, "UPDATE decision_heads SET day = $2, seq = $3, hash = $4 WHERE writer = $1", b.writer, b.day, b.next.seq, b.next.hash[:])
+	return err
+}
+
+// today makes the tables of a day and opens their shelf, once.
+func (p *partitions) today(ctx context.Context, day string) error {
+	if p.shelf != nil && p.day == day {
+		return nil
+	}
+	if p.shelf != nil {
+		p.seal(p.day, true)
+	}
+	p.shelf = nil
+	t := tablesOfDay(day)
+	err := p.locked(ctx, lockTables, func(tx *sql.Tx) error {
+		var there bool
+		if err := tx.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", t.blocks).Scan(&there); err != nil || there {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, t.schema("bigint", "bytea", `text COLLATE "C"`)); err != nil {
+			return err
+		}
+		// What is packed already is not to be packed again.
+		for _, column := range []string{t.blocks + " ALTER bodies", t.blocks + " ALTER inputs", t.facts + " ALTER body"} {
+			if _, err := tx.ExecContext(ctx, "ALTER TABLE "+column+" SET STORAGE EXTERNAL"); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
-	if err == nil {
-		clear(p.known)
-		p.known[day] = true
-	}
-	return err
-}
-
-func partitionName(table string, day time.Time) string { return table + day.Format("_20060102") }
-
-func attach(ctx context.Context, tx pgx.Tx, table string, day time.Time) error {
-	name := partitionName(table, day)
-	var there bool
-	if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&there); err != nil || there {
+	if err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %[2]s (LIKE %[1]s INCLUDING DEFAULTS);
-		ALTER TABLE %[1]s ATTACH PARTITION %[2]s FOR VALUES FROM ('%[3]s') TO ('%[4]s')`,
-		table, name, day.Format(time.DateOnly), day.AddDate(0, 0, 1).Format(time.DateOnly)))
-	return err
+	s, err := openShelf(ctx, p.db, t, p.codec, p.writer)
+	if err != nil {
+		return err
+	}
+	p.shelf, p.day = s, day
+	return nil
 }
 
-// expire drops the partitions of days before the given one. It gives up when
-// readers keep it waiting, and is tried again later.
+// seal puts the loose blocks of a day together, in the background.
+func (p *partitions) seal(day string, all bool) {
+	p.sealers.Go(func() {
+		p.sealing.Lock()
+		defer p.sealing.Unlock()
+		for {
+			did, err := p.sealSome(p.stopped, day, all)
+			if err != nil && p.stopped.Err() == nil {
+				p.log.Warn("decisions cannot be put together; they stay as they are", "day", day, "error", err)
+			}
+			if err != nil || !did {
+				return
+			}
+		}
+	})
+}
+
+// sealSome needs no lock against those who write: only this process puts blocks of
+// its writer together, and those that are written meanwhile are none of these.
+func (p *partitions) sealSome(ctx context.Context, day string, all bool) (bool, error) {
+	var s *sealing
+	err := p.inDay(ctx, day, func(v *view) (err error) {
+		s, err = prepare(ctx, v, p.writer, all)
+		return err
+	})
+	if err != nil || s == nil {
+		return false, err
+	}
+	tx, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer tx.Rollback()
+	if err := s.write(ctx, tx); err != nil {
+		return false, err
+	}
+	return true, tx.Commit()
+}
+
+// expire drops the tables of days before the given one. It gives up when readers
+// keep it waiting, and is tried again later.
 func (p *partitions) expire(ctx context.Context, before string) error {
-	days, err := daysOf(ctx, p.pool)
+	days, err := daysOf(ctx, p.db)
 	if err != nil {
 		return err
 	}
 	for _, day := range days {
-		if day.Format(time.DateOnly) >= before {
+		if day >= before {
 			break
 		}
-		if err := p.locked(ctx, lockTables, func(tx pgx.Tx) error { return dropDay(ctx, tx, day) }); err != nil {
-			return fmt.Errorf("drop %s: %w", day.Format(time.DateOnly), err)
+		if err := p.locked(ctx, lockTables, func(tx *sql.Tx) error { return dropDay(ctx, tx, day) }); err != nil {
+			return fmt.Errorf("drop %s: %w", day, err)
+		}
+		if p.day == day {
+			p.shelf = nil
 		}
 	}
 	return nil
 }
 
-func dropDay(ctx context.Context, tx pgx.Tx, day time.Time) error {
+func dropDay(ctx context.Context, tx *sql.Tx, day string) error {
 	// Writing waits meanwhile: a drop and a batch could otherwise wait for each
 	// other. And readers are not waited for long, because writing waits.
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(lockAppend)); err != nil {
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(lockAppend)); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '500ms'"); err != nil {
+	if _, err := tx.ExecContext(ctx, "SET LOCAL lock_timeout = '500ms'"); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `UPDATE decision_heads h SET dropped_seq = e.seq, dropped_hash = e.hash
-		FROM decision_heads w CROSS JOIN LATERAL (
-			SELECT seq, hash FROM decision_records WHERE day = $1 AND writer = w.writer ORDER BY seq DESC LIMIT 1) e
-		WHERE h.writer = w.writer AND h.dropped_seq < e.seq`, day)
+	t := tablesOfDay(day)
+	_, err := tx.ExecContext(ctx, `UPDATE decision_heads h SET dropped_seq = e.seq, dropped_hash = e.hash
+		FROM `+t.ends+` e WHERE h.writer = e.writer AND h.dropped_seq < e.seq`)
 	if err != nil {
 		return fmt.Errorf("keep the ends of the chains: %w", err)
 	}
-	for _, table := range partitionedTables {
-		if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS "+partitionName(table, day)); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = tx.ExecContext(ctx, "DROP TABLE IF EXISTS "+strings.Join(t.all(), ", "))
+	return err
 }
 
-type querier interface {
-	Query(ctx context.Context, query string, args ...any) (pgx.Rows, error)
-}
-
-// daysOf answers the days that have a partition, oldest first.
-func daysOf(ctx context.Context, db querier) ([]time.Time, error) {
-	rows, err := db.Query(ctx, `SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE i.inhparent = 'decision_records'::regclass ORDER BY 1`)
+// daysOf answers the days that have tables, oldest first.
+func daysOf(ctx context.Context, db reader) ([]string, error) {
+	rows, err := db.QueryContext(ctx, `SELECT relname FROM pg_class
+		WHERE relkind = 'r' AND starts_with(relname::text, $1) AND pg_table_is_visible(oid) ORDER BY 1`, dayTablePrefix)
 	if err != nil {
 		return nil, err
 	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, err
-	}
-	var all []time.Time
-	for _, name := range names {
-		if day, err := time.Parse("20060102", strings.TrimPrefix(name, "decision_records_")); err == nil {
-			all = append(all, day)
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		if day, err := time.Parse("20060102", strings.TrimPrefix(name, dayTablePrefix)); err == nil {
+			all = append(all, day.Format(time.DateOnly))
 		}
 	}
-	return all, nil
+	return all, rows.Err()
 }
 
 // settle has nothing to do: a batch is written with the end of its chain.
 func (p *partitions) settle(context.Context) error { return nil }
 
 func (p *partitions) close() error {
-	err := p.db.Close()
-	p.pool.Close()
-	return err
-}
-
-func notNil(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
+	p.stop()
+	p.sealers.Wait()
+	p.codec.close()
+	return p.db.Close()
 }

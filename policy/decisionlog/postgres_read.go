@@ -2,85 +2,144 @@ package decisionlog
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
-	"time"
+	"slices"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
-func (p *partitions) tail(ctx context.Context, s search) ([]row, error) {
-	var query strings.Builder
-	var args []any
-	query.WriteString("SELECT day::text, n, writer, seq, hash, body, CASE WHEN " + strconv.FormatBool(s.inputs) + " THEN input ELSE '' END FROM decision_records WHERE true")
-	for _, c := range s.conditions() {
-		query.WriteString(" AND " + c.text)
-		if c.arg != nil {
-			args = append(args, c.arg)
-			query.WriteString("$" + strconv.Itoa(len(args)))
+// undefinedTable is what PostgreSQL says of a table that is not there.
+const undefinedTable = "42P01"
+
+// snapshot runs a transaction in which nothing changes but that a day may be
+// dropped: then it is run again.
+func (p *partitions) snapshot(ctx context.Context, read func(*sql.Tx) error) error {
+	for {
+		err := p.snapshotOnce(ctx, read)
+		var said *pgconn.PgError
+		if !errors.As(err, &said) || said.Code != undefinedTable || ctx.Err() != nil {
+			return err
 		}
 	}
-	if s.sinceDay != "" && !s.forward {
-		args = append(args, s.sinceDay)
-		query.WriteString(" AND day >= $" + strconv.Itoa(len(args)) + "::text::date")
-	}
-	query.WriteString(" ORDER BY n")
-	if !s.forward {
-		query.WriteString(" DESC")
-	}
-	query.WriteString(" LIMIT " + strconv.Itoa(s.limit))
-	rows, err := p.pool.Query(ctx, query.String(), args...)
+}
+
+func (p *partitions) snapshotOnce(ctx context.Context, read func(*sql.Tx) error) error {
+	tx, err := p.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return pgx.CollectRows(rows, func(at pgx.CollectableRow) (row, error) {
-		var r row
-		var sum []byte
-		err := at.Scan(&r.day, &r.n, &r.writer, &r.seq, &sum, &r.body, &r.input)
-		copy(r.hash[:], sum)
-		return r, err
+	defer tx.Rollback()
+	return read(tx)
+}
+
+func (p *partitions) view(tx *sql.Tx, day string) *view {
+	return &view{tx: tx, t: tablesOfDay(day), codec: p.codec, day: day}
+}
+
+func (p *partitions) inDay(ctx context.Context, day string, read func(*view) error) error {
+	return p.snapshotOnce(ctx, func(tx *sql.Tx) error { return read(p.view(tx, day)) })
+}
+
+func (p *partitions) tail(ctx context.Context, s search) ([]row, error) {
+	var found []row
+	err := p.snapshot(ctx, func(tx *sql.Tx) error {
+		days, err := daysOf(ctx, tx)
+		if err != nil {
+			return err
+		}
+		found = nil
+		if !s.forward {
+			slices.Reverse(days)
+		}
+		var all []row
+		for i, day := range days {
+			if day < s.sinceDay && !s.forward {
+				break
+			}
+			part := s
+			rows, err := p.view(tx, day).search(ctx, part)
+			if err != nil {
+				return fmt.Errorf("%s: %w", day, err)
+			}
+			all = append(all, rows...)
+			// The clocks of two replicas may differ: what one writes in a day may come
+			// after what another writes in the next.
+			if len(all) >= s.limit && i+1 < len(days) && !p.overlap(ctx, tx, all[:s.limit], days[i+1], s.forward, &err) {
+				if err != nil {
+					return err
+				}
+				break
+			}
+		}
+		found = ordered(all, s.forward)
+		found = found[:min(len(found), s.limit)]
+		return nil
 	})
+	return found, err
+}
+
+// overlap reports whether a day holds order numbers that belong among these rows.
+func (p *partitions) overlap(ctx context.Context, tx *sql.Tx, rows []row, day string, forward bool, failed *error) bool {
+	first, last, err := p.view(tx, day).bounds(ctx)
+	if err != nil {
+		*failed = err
+		return false
+	}
+	if last == 0 {
+		return true // an empty day says nothing of the one after
+	}
+	if forward {
+		return first < rows[len(rows)-1].n
+	}
+	return last > rows[len(rows)-1].n
+}
+
+func ordered(rows []row, forward bool) []row {
+	slices.SortFunc(rows, func(a, b row) int {
+		if forward {
+			return int(min(1, max(-1, a.n-b.n)))
+		}
+		return int(min(1, max(-1, b.n-a.n)))
+	})
+	return rows
 }
 
 func (p *partitions) show(ctx context.Context, id string) (row, factReader, func(), error) {
 	var r row
-	var sum []byte
-	var day time.Time
-	err := p.pool.QueryRow(ctx, "SELECT day, n, writer, seq, hash, body, input FROM decision_records WHERE id = $1 ORDER BY n DESC LIMIT 1", clean(id)).
-		Scan(&day, &r.n, &r.writer, &r.seq, &sum, &r.body, &r.input)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = errNoRecord
-	}
-	if err != nil {
-		return row{}, nil, nil, err
-	}
-	copy(r.hash[:], sum)
-	facts := func(ctx context.Context, digest hash) (body []byte, err error) {
-		err = p.pool.QueryRow(ctx, "SELECT body FROM decision_facts WHERE day = $1 AND digest = $2", day, digest[:]).Scan(&body)
-		return body, err
-	}
-	return r, facts, func() {}, nil
+	err := p.snapshot(ctx, func(tx *sql.Tx) error {
+		days, err := daysOf(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, day := range slices.Backward(days) {
+			if r, err = p.view(tx, day).show(ctx, clean(id)); !errors.Is(err, errNoRecord) {
+				return err
+			}
+		}
+		return errNoRecord
+	})
+	facts := func(ctx context.Context, digest hash) ([]byte, error) { return p.fact(ctx, r.day, digest) }
+	return r, facts, func() {}, err
 }
 
 func (p *partitions) fact(ctx context.Context, day string, digest hash) (body []byte, err error) {
-	err = p.pool.QueryRow(ctx, "SELECT body FROM decision_facts WHERE day = $1::text::date AND digest = $2", day, digest[:]).Scan(&body)
+	err = p.inDay(ctx, day, func(v *view) error {
+		body, err = v.fact(ctx, digest)
+		return err
+	})
 	return body, err
 }
 
-func (p *partitions) newest(ctx context.Context) (int64, error) {
-	var n int64
-	err := p.pool.QueryRow(ctx, "SELECT n FROM decision_records ORDER BY n DESC LIMIT 1").Scan(&n)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, nil
-	}
+func (p *partitions) newest(ctx context.Context) (n int64, err error) {
+	err = p.db.QueryRowContext(ctx, "SELECT n FROM decision_order").Scan(&n)
 	return n, err
 }
 
-// walk reads all in one snapshot, heads and rows.
+// walk reads all in one snapshot, heads and records.
 func (p *partitions) walk(ctx context.Context, w *walker) error {
-	return pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	return p.snapshot(ctx, func(tx *sql.Tx) error {
 		all, err := allHeads(ctx, tx)
 		if err != nil {
 			return err
@@ -91,8 +150,8 @@ func (p *partitions) walk(ctx context.Context, w *walker) error {
 			return err
 		}
 		for _, day := range days {
-			if err := walkDay(ctx, tx, day, w); err != nil {
-				return fmt.Errorf("%s: %w", day.Format(time.DateOnly), err)
+			if err := p.view(tx, day).walk(ctx, w); err != nil {
+				return fmt.Errorf("%s: %w", day, err)
 			}
 		}
 		w.end(all)
@@ -100,50 +159,23 @@ func (p *partitions) walk(ctx context.Context, w *walker) error {
 	})
 }
 
-func allHeads(ctx context.Context, tx querier) (map[string]heads, error) {
-	rows, err := tx.Query(ctx, "SELECT writer, seq, hash, dropped_seq, dropped_hash FROM decision_heads")
+func allHeads(ctx context.Context, tx reader) (map[string]heads, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT writer, seq, hash, dropped_seq, dropped_hash FROM decision_heads")
 	if err != nil {
 		return nil, err
 	}
+	defer rows.Close()
 	all := map[string]heads{}
-	var writer string
-	var e heads
-	var last, dropped []byte
-	_, err = pgx.ForEachRow(rows, []any{&writer, &e.last.seq, &last, &e.dropped.seq, &dropped}, func() error {
+	for rows.Next() {
+		var writer string
+		var e heads
+		var last, dropped []byte
+		if err := rows.Scan(&writer, &e.last.seq, &last, &e.dropped.seq, &dropped); err != nil {
+			return nil, err
+		}
 		copy(e.last.hash[:], last)
 		copy(e.dropped.hash[:], dropped)
 		all[writer] = e
-		return nil
-	})
-	return all, err
-}
-
-func walkDay(ctx context.Context, tx pgx.Tx, day time.Time, w *walker) error {
-	w.segment(day.Format(time.DateOnly))
-	rows, err := tx.Query(ctx, "SELECT digest, body FROM decision_facts WHERE day = $1", day)
-	if err != nil {
-		return err
 	}
-	var digest, body []byte
-	if _, err = pgx.ForEachRow(rows, []any{&digest, &body}, func() error {
-		w.fact(digest, body)
-		return nil
-	}); err != nil {
-		return err
-	}
-	rows, err = tx.Query(ctx, "SELECT "+rowColumns+" FROM decision_records WHERE day = $1 ORDER BY n", day)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var r row
-		var sum []byte
-		err := rows.Scan(&r.n, &r.writer, &r.seq, &sum, &r.id, &r.at, &r.workspace, &r.project, &r.subject, &r.action, &r.verdict, &r.body, &r.input)
-		if err != nil {
-			return err
-		}
-		w.row(r, sum)
-	}
-	return rows.Err()
+	return all, rows.Err()
 }

@@ -118,7 +118,8 @@ func newDatabase(t *testing.T, server string) string {
 func postgresSite(server string) func(t *testing.T) site {
 	return func(t *testing.T) site {
 		dsn, dir := newDatabase(t, server), t.TempDir()
-		s := site{records: "decision_records", facts: "decision_facts"}
+		var last *Log
+		s := site{tables: func() tables { return tablesOfDay(last.store.(*partitions).day) }}
 		s.open = func(t *testing.T, change func(*Config)) *Log {
 			t.Helper()
 			cfg := Config{Dir: dir, DSN: dsn}
@@ -134,6 +135,7 @@ func postgresSite(server string) func(t *testing.T) site {
 					t.Error(err)
 				}
 			})
+			last = l
 			return l
 		}
 		db := func(t *testing.T) *pgx.Conn {
@@ -144,6 +146,8 @@ func postgresSite(server string) func(t *testing.T) site {
 			}
 			return db
 		}
+		s.config = func(*testing.T) Config { return Config{Dir: dir, DSN: dsn} }
+		s.makeFormer = func(t *testing.T) { s.exec(t, "CREATE TABLE decision_records (n bigint)") }
 		s.exec = func(t *testing.T, text string) {
 			t.Helper()
 			one := db(t)

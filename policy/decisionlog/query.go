@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +41,7 @@ func (l *Log) search(q Query) search {
 	s := search{
 		workspace: clean(workspaceOf(q.Workspace)), action: clean(string(q.Action)), verdict: q.Verdict,
 		project: l.sought(q.Project, "project", "name"), subject: l.sought(q.Subject, "subject", "name"),
-		issuer: l.sought(q.Issuer, "subject", "issuer"), rule: clean(q.Rule),
+		issuer: l.sought(q.Issuer, "subject", "issuer"), rule: l.sought(q.Rule),
 		before: q.Before, after: q.After, forward: q.After > 0, limit: q.Limit,
 	}
 	if s.limit <= 0 {
@@ -73,48 +72,19 @@ func (l *Log) Tail(ctx context.Context, q Query) ([]Entry, error) {
 }
 
 func (l *Log) read(ctx context.Context, s search) ([]Entry, error) {
-	entries := make([]Entry, 0, min(s.limit, batchOfAll))
-	for {
-		rows, err := l.store.tail(ctx, s)
+	rows, err := l.store.tail(ctx, s)
+	if err != nil {
+		return nil, fmt.Errorf("decision log: search: %w", err)
+	}
+	entries := make([]Entry, 0, len(rows))
+	for _, r := range rows {
+		e, err := entryOf(r)
 		if err != nil {
-			return nil, fmt.Errorf("decision log: search: %w", err)
+			return nil, err
 		}
-		for _, r := range rows {
-			e, err := entryOf(r)
-			if err != nil {
-				return nil, err
-			}
-			if s.forward {
-				s.after = r.n
-			} else {
-				s.before = r.n
-			}
-			if l.meant(s, e) {
-				entries = append(entries, e)
-			}
-		}
-		if len(rows) < s.limit || len(entries) >= s.limit || s.issuer == "" && s.rule == "" {
-			return entries[:min(len(entries), s.limit)], nil
-		}
+		entries = append(entries, e)
 	}
-}
-
-// meant reports whether a record is what a search that no column answers is for.
-func (l *Log) meant(s search, e Entry) bool {
-	return (s.issuer == "" || s.issuer == e.Issuer) && (s.rule == "" || slices.Contains(rulesOf(e), s.rule))
-}
-
-func rulesOf(e Entry) []string {
-	var all []string
-	for _, some := range [][]policy.Reason{e.Deny, e.Warn, e.Dryrun} {
-		for _, r := range some {
-			all = append(all, r.Code)
-		}
-	}
-	for _, w := range e.Waived {
-		all = append(all, w.Code)
-	}
-	return all
+	return entries, nil
 }
 
 // Follow yields records that match as they are written, in order, from
@@ -168,7 +138,7 @@ func (l *Log) Show(ctx context.Context, id string) (Entry, error) {
 	}
 	defer release()
 	e, err := entryOf(r)
-	if err != nil || len(r.input) == 0 {
+	if err != nil || !r.hasInput() {
 		return e, err
 	}
 	e.Input, err = splice(nil, r.input, func(name string) ([]byte, error) {

@@ -186,7 +186,9 @@ func (s *sink) load(ctx context.Context, r row, b *load) (bool, error) {
 		// Whoever changed the record has taken it away: it is lost, and the
 		// report of Verify names it.
 		b.at.pass(r)
-		b.at.Lost++
+		if r.writer != "" { // else its block is gone: the gap in the chain counts it
+			b.at.Lost++
+		}
 		return true, nil //nolint:nilerr // it is counted, and the rest goes on
 	}
 	event, bare, err := s.event(ctx, e, r)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,8 +20,6 @@ import (
 const (
 	dayPrefix = "decisions-"
 	daySuffix = ".db"
-	// knownFacts bounds the digests remembered as stored in today's file.
-	knownFacts = 50_000
 )
 
 // days is the backend of one SQLite file a day. The ends of all chains are in
@@ -28,6 +27,8 @@ const (
 type days struct {
 	dir   string
 	heads *headFile
+	codec *codec
+	log   *slog.Logger
 
 	// dropping is held for writing while files are removed.
 	dropping sync.RWMutex
@@ -42,6 +43,12 @@ type days struct {
 	lastN     int64
 	settled   head // what heads.db says
 	doubt     bool // whether the batch that failed is there
+
+	// sealing is held by whoever puts blocks together; sealers are they.
+	sealing sync.Mutex
+	sealers sync.WaitGroup
+	stop    context.CancelFunc
+	stopped context.Context //nolint:containedctx // the life of the backend, for what runs beside its calls
 }
 
 // dayFile is the file that is written now.
@@ -51,26 +58,18 @@ type dayFile struct {
 	stat  os.FileInfo
 	write *sql.DB
 	read  *sql.DB
-	facts map[hash]bool
-	// The statements of write's one connection.
-	insert, insertMany, end *sql.Stmt
+	shelf *shelf
 	// readers are the reads under way; the file is closed after the last.
 	readers sync.WaitGroup
 }
 
+// dayTables are the tables of a day's file.
+var dayTables = tablesOf("", "")
+
 // daySchema is one transaction: a file has all of it or nothing.
-const daySchema = `BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS records (
-	n INTEGER PRIMARY KEY, writer TEXT NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
-	id TEXT NOT NULL, at INTEGER NOT NULL, workspace TEXT NOT NULL, project TEXT NOT NULL,
-	subject TEXT NOT NULL, action TEXT NOT NULL, verdict TEXT NOT NULL, body BLOB NOT NULL, input BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS records_id ON records (id);
-CREATE INDEX IF NOT EXISTS records_project ON records (workspace, project);
-CREATE INDEX IF NOT EXISTS records_subject ON records (workspace, subject);
-CREATE INDEX IF NOT EXISTS records_deny ON records (workspace) WHERE verdict = 'deny';
-CREATE TABLE IF NOT EXISTS ends (writer TEXT PRIMARY KEY, n INTEGER NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS facts (digest BLOB PRIMARY KEY, body BLOB NOT NULL);
-COMMIT;`
+func daySchema() string {
+	return "BEGIN IMMEDIATE;" + dayTables.schema("INTEGER", "BLOB", "TEXT") + "COMMIT;"
+}
 
 // openFile opens an SQLite file. NORMAL keeps what is committed when the process
 // is killed; a loss of power may take the last moments.
@@ -85,7 +84,7 @@ func openFile(path string, connections int, options ...string) (*sql.DB, error) 
 	return db, nil
 }
 
-func openDays(ctx context.Context, dir string) (*days, error) {
+func openDays(ctx context.Context, dir string, log *slog.Logger) (*days, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("decision log: %w", err)
@@ -94,7 +93,13 @@ func openDays(ctx context.Context, dir string) (*days, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decision log: open the ends of the chains in %s: %w", dir, err)
 	}
-	return &days{dir: dir, heads: heads}, nil
+	c, err := newCodec()
+	if err != nil {
+		return nil, errors.Join(err, heads.close())
+	}
+	d := &days{dir: dir, heads: heads, codec: c, log: log}
+	d.stopped, d.stop = context.WithCancel(context.WithoutCancel(ctx))
+	return d, nil
 }
 
 func (d *days) path(day string) string { return filepath.Join(d.dir, dayPrefix+day+daySuffix) }
@@ -160,33 +165,44 @@ func (d *days) today(ctx context.Context, day string) (*dayFile, error) {
 		}
 	}
 	d.shut()
-	f = &dayFile{day: day, path: d.path(day), facts: map[hash]bool{}}
-	var err error
-	if f.write, err = openFile(f.path, 1, "journal_mode(WAL)", "synchronous(NORMAL)"); err != nil {
-		return nil, err
+	if f != nil && f.day != day {
+		d.seal(f.day, true)
 	}
-	_, err = f.write.ExecContext(ctx, daySchema)
-	if err == nil {
-		f.stat, err = os.Stat(f.path)
-	}
-	for _, made := range []struct {
-		stmt **sql.Stmt
-		text string
-	}{{&f.insert, insertText(1)}, {&f.insertMany, insertText(many)}, {&f.end, endText}} {
-		if err == nil {
-			*made.stmt, err = f.write.PrepareContext(ctx, made.text)
+	f = &dayFile{day: day, path: d.path(day)}
+	if err := f.open(ctx, d.codec, d.writer); err != nil {
+		err = fmt.Errorf("open %s: %w", filepath.Base(f.path), err)
+		if f.write != nil {
+			err = errors.Join(err, f.write.Close())
 		}
-	}
-	if err == nil {
-		f.read, err = openFile(f.path, 4, "query_only(1)")
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", filepath.Base(f.path), err), f.write.Close())
+		return nil, err
 	}
 	d.mu.Lock()
 	d.current = f
 	d.mu.Unlock()
 	return f, nil
+}
+
+func (f *dayFile) open(ctx context.Context, c *codec, writer string) (err error) {
+	if f.write, err = openFile(f.path, 1, "journal_mode(WAL)", "synchronous(NORMAL)"); err != nil {
+		return err
+	}
+	if _, err = f.write.ExecContext(ctx, daySchema()); err != nil {
+		return err
+	}
+	if f.stat, err = os.Stat(f.path); err != nil {
+		return err
+	}
+	if f.shelf, err = openShelf(ctx, f.write, dayTables, c, writer); err != nil {
+		return err
+	}
+	f.shelf.prepared = map[string]*sql.Stmt{}
+	for _, text := range []string{dayTables.insertBlock(), dayTables.setEnd(), dayTables.insertName(), dayTables.insertFact()} {
+		if f.shelf.prepared[text], err = f.write.PrepareContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	f.read, err = openFile(f.path, 4, "query_only(1)")
+	return err
 }
 
 // shut closes the current file; the next batch opens it anew.
@@ -239,20 +255,6 @@ func (d *days) settle(ctx context.Context) error {
 	return err
 }
 
-const (
-	rowColumns = "n, writer, seq, hash, id, at, workspace, project, subject, action, verdict, body, input"
-	columns    = 13
-	many       = 40 // rows of one statement
-
-	endText = `INSERT INTO ends (writer, n, seq, hash) VALUES (?1, ?2, ?3, ?4)
-		ON CONFLICT (writer) DO UPDATE SET n = ?2, seq = ?3, hash = ?4`
-)
-
-func insertText(rows int) string {
-	one := "(?" + strings.Repeat(",?", columns-1) + ")"
-	return "INSERT INTO records (" + rowColumns + ") VALUES " + one + strings.Repeat(","+one, rows-1)
-}
-
 func (d *days) insert(ctx context.Context, b *batch) error {
 	f, err := d.today(ctx, b.day)
 	if err != nil {
@@ -269,53 +271,14 @@ func (d *days) insert(ctx context.Context, b *batch) error {
 			return err // the commit's answer was lost: the rows are there
 		}
 	}
-	var added []hash
-	for _, fact := range b.facts {
-		if f.facts[fact.digest] {
-			continue
-		}
-		if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO facts (digest, body) VALUES (?, ?)", fact.digest[:], fact.body); err != nil {
-			return fmt.Errorf("store a fact: %w", err)
-		}
-		added = append(added, fact.digest)
-	}
-	if err := f.insertRows(ctx, tx, d.lastN, b.rows); err != nil {
-		return fmt.Errorf("store records: %w", err)
-	}
-	_, err = tx.StmtContext(ctx, f.end).ExecContext(ctx, b.writer, d.lastN+int64(len(b.rows)), b.next.seq, b.next.hash[:])
-	if err != nil {
-		return fmt.Errorf("store the end of the chain: %w", err)
+	if err := f.shelf.put(ctx, tx, d.lastN+1, b); err != nil {
+		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	if len(f.facts)+len(added) > knownFacts {
-		clear(f.facts)
-	}
-	for _, digest := range added {
-		f.facts[digest] = true
-	}
-	return nil
-}
-
-// insertRows writes many rows with one statement: half of the cost of a row is its call.
-func (f *dayFile) insertRows(ctx context.Context, tx *sql.Tx, n int64, rows []row) error {
-	args := make([]any, 0, columns*min(many, len(rows)))
-	for len(rows) > 0 {
-		stmt, take := f.insert, 1
-		if len(rows) >= many {
-			stmt, take = f.insertMany, many
-		}
-		args = args[:0]
-		for i := range rows[:take] {
-			r := &rows[i]
-			n++
-			args = append(args, n, r.writer, r.seq, r.hash[:], r.id, r.at, r.workspace, r.project, r.subject, r.action, r.verdict, r.body, notNil(r.input))
-		}
-		if _, err := tx.StmtContext(ctx, stmt).ExecContext(ctx, args...); err != nil {
-			return err
-		}
-		rows = rows[take:]
+	if f.shelf.due() {
+		d.seal(f.day, false)
 	}
 	return nil
 }
@@ -327,36 +290,28 @@ func (d *days) open() *dayFile {
 }
 
 func (d *days) close() error {
+	d.stop()
+	d.sealers.Wait()
 	d.shut()
+	d.codec.close()
 	return d.heads.close()
 }
 
 // endsOf answers where the chains end in a day's file, and its last order number.
-func endsOf(ctx context.Context, db interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}) (map[string]head, int64, error) {
-	rows, err := db.QueryContext(ctx, "SELECT writer, n, seq, hash FROM ends")
-	if err != nil {
-		return nil, 0, err
-	}
-	defer rows.Close()
+func endsOf(ctx context.Context, db reader) (map[string]head, int64, error) {
+	all, err := (&view{tx: db, t: dayTables}).ends(ctx)
 	ends := map[string]head{}
 	var last int64
-	for rows.Next() {
-		var writer string
-		var n int64
-		var end head
-		var sum []byte
-		if err := rows.Scan(&writer, &n, &end.seq, &sum); err != nil {
-			return nil, 0, err
-		}
-		copy(end.hash[:], sum)
-		ends[writer], last = end, max(last, n)
+	for _, e := range all {
+		ends[e.writer], last = e.head, max(last, e.n)
 	}
-	return ends, last, rows.Err()
+	return ends, last, err
 }
 
 // errReading: a day cannot be dropped while somebody reads.
 var errReading = errors.New("decisions are being read")
 
-var errNoRecord = fmt.Errorf("no such record: %w", policy.ErrNotFound)
+var (
+	errNoRecord = fmt.Errorf("no such record: %w", policy.ErrNotFound)
+	errNoFact   = fmt.Errorf("no such fact: %w", policy.ErrNotFound)
+)

@@ -2,7 +2,6 @@ package decisionlog
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -33,8 +32,8 @@ func (d *days) expire(ctx context.Context, before string) error {
 
 func (d *days) drop(ctx context.Context, day string) error {
 	var ends map[string]head
-	err := d.inDay(ctx, day, func(db *sql.DB) (err error) {
-		ends, _, err = endsOf(ctx, db)
+	err := d.inDay(ctx, day, func(v *view) (err error) {
+		ends, _, err = endsOf(ctx, v.tx)
 		return err
 	})
 	if err != nil {

@@ -3,6 +3,8 @@ package decisionlog
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -32,7 +34,9 @@ func TestAFullDiskMakesTheLogUnreadyUntilThereIsRoom(t *testing.T) {
 	if _, err := file.write.Exec("PRAGMA max_page_count = 1"); err != nil {
 		t.Fatal(err)
 	}
-	big := strings.Repeat("x", 1<<20)
+	noise := make([]byte, 1<<20) // it cannot be packed
+	rand.Read(noise)
+	big := hex.EncodeToString(noise)
 	err := l.Write(t.Context(), record("d1", func(r *policy.Record) {
 		r.Input = func() map[string]any { return map[string]any{"big": big} }
 	}))

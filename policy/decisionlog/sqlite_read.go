@@ -6,19 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 )
 
-// inDay reads in the file of a day: with the connections of the current one, or
-// with one of its own.
-func (d *days) inDay(ctx context.Context, day string, read func(*sql.DB) error) error {
+// inDay reads in the file of a day, in one transaction: with the connections of
+// the current one, or with one of its own.
+func (d *days) inDay(ctx context.Context, day string, read func(*view) error) error {
 	d.mu.RLock()
 	if f := d.current; f != nil && f.day == day {
 		f.readers.Add(1)
 		d.mu.RUnlock()
 		defer f.readers.Done()
-		return read(f.read)
+		return d.reading(ctx, f.read, day, read)
 	}
 	d.mu.RUnlock()
 	db, err := openFile(d.path(day), 1, "query_only(1)")
@@ -27,16 +25,19 @@ func (d *days) inDay(ctx context.Context, day string, read func(*sql.DB) error) 
 	}
 	defer db.Close()
 	var made bool
-	if err := db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_master WHERE name = 'records'").Scan(&made); err != nil || !made {
+	if err := db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_master WHERE name = 'blocks'").Scan(&made); err != nil || !made {
 		return err
 	}
-	return read(db)
+	return d.reading(ctx, db, day, read)
 }
 
-// dayBounds answers the first and the last order number in a file; 0, 0 without rows.
-func dayBounds(ctx context.Context, db *sql.DB) (first, last int64, err error) {
-	err = db.QueryRowContext(ctx, "SELECT coalesce((SELECT min(n) FROM records), 0), coalesce((SELECT max(n) FROM records), 0)").Scan(&first, &last)
-	return first, last, err
+func (d *days) reading(ctx context.Context, db *sql.DB, day string, read func(*view) error) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	return read(&view{tx: tx, t: dayTables, codec: d.codec, day: day})
 }
 
 func (d *days) tail(ctx context.Context, s search) ([]row, error) {
@@ -59,13 +60,10 @@ func (d *days) tail(ctx context.Context, s search) ([]row, error) {
 		if day < s.sinceDay && !s.forward {
 			break
 		}
-		err := d.inDay(ctx, day, func(db *sql.DB) error {
+		err := d.inDay(ctx, day, func(v *view) error {
 			part := s
 			part.limit -= len(found)
-			rows, err := findIn(ctx, db, part)
-			for i := range rows {
-				rows[i].day = day
-			}
+			rows, err := v.search(ctx, part)
 			found = append(found, rows...)
 			return err
 		})
@@ -82,8 +80,8 @@ func (d *days) tail(ctx context.Context, s search) ([]row, error) {
 func (d *days) from(ctx context.Context, all []string, n int64) ([]string, error) {
 	for i, day := range slices.Backward(all) {
 		var first int64
-		err := d.inDay(ctx, day, func(db *sql.DB) (err error) {
-			first, _, err = dayBounds(ctx, db)
+		err := d.inDay(ctx, day, func(v *view) (err error) {
+			first, _, err = v.bounds(ctx)
 			return err
 		})
 		if err != nil {
@@ -94,40 +92,6 @@ func (d *days) from(ctx context.Context, all []string, n int64) ([]string, error
 		}
 	}
 	return all, nil
-}
-
-func findIn(ctx context.Context, db *sql.DB, s search) ([]row, error) {
-	var text strings.Builder
-	var args []any
-	text.WriteString("SELECT n, writer, seq, hash, body, iif(" + strconv.FormatBool(s.inputs) + ", input, '') FROM records WHERE 1")
-	for _, c := range s.conditions() {
-		text.WriteString(" AND " + c.text)
-		if c.arg != nil {
-			text.WriteString("?")
-			args = append(args, c.arg)
-		}
-	}
-	text.WriteString(" ORDER BY n")
-	if !s.forward {
-		text.WriteString(" DESC")
-	}
-	text.WriteString(" LIMIT " + strconv.Itoa(s.limit))
-	rows, err := db.QueryContext(ctx, text.String(), args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var found []row
-	for rows.Next() {
-		var r row
-		var sum []byte
-		if err := rows.Scan(&r.n, &r.writer, &r.seq, &sum, &r.body, &r.input); err != nil {
-			return nil, err
-		}
-		copy(r.hash[:], sum)
-		found = append(found, r)
-	}
-	return found, rows.Err()
 }
 
 func (d *days) show(ctx context.Context, id string) (row, factReader, func(), error) {
@@ -142,23 +106,21 @@ func (d *days) show(ctx context.Context, id string) (row, factReader, func(), er
 		return fail(err)
 	}
 	for _, day := range slices.Backward(all) {
-		var r row
-		err := d.inDay(ctx, day, func(db *sql.DB) error {
-			var sum []byte
-			err := db.QueryRowContext(ctx, "SELECT n, writer, seq, hash, body, input FROM records WHERE id = ? ORDER BY n DESC LIMIT 1", id).
-				Scan(&r.n, &r.writer, &r.seq, &sum, &r.body, &r.input)
-			copy(r.hash[:], sum)
+		r := row{}
+		err := d.inDay(ctx, day, func(v *view) (err error) {
+			r, err = v.show(ctx, clean(id))
 			return err
 		})
-		if errors.Is(err, sql.ErrNoRows) || err == nil && r.n == 0 {
+		if errors.Is(err, errNoRecord) || err == nil && r.body == nil {
 			continue
 		}
 		if err != nil {
 			return fail(fmt.Errorf("%s: %w", day, err))
 		}
 		facts := func(ctx context.Context, digest hash) (body []byte, err error) {
-			err = d.inDay(ctx, day, func(db *sql.DB) error {
-				return db.QueryRowContext(ctx, "SELECT body FROM facts WHERE digest = ?", digest[:]).Scan(&body)
+			err = d.inDay(ctx, day, func(v *view) error {
+				body, err = v.fact(ctx, digest)
+				return err
 			})
 			return body, err
 		}
@@ -170,8 +132,9 @@ func (d *days) show(ctx context.Context, id string) (row, factReader, func(), er
 func (d *days) fact(ctx context.Context, day string, digest hash) (body []byte, err error) {
 	d.dropping.RLock()
 	defer d.dropping.RUnlock()
-	err = d.inDay(ctx, day, func(db *sql.DB) error {
-		return db.QueryRowContext(ctx, "SELECT body FROM facts WHERE digest = ?", digest[:]).Scan(&body)
+	err = d.inDay(ctx, day, func(v *view) error {
+		body, err = v.fact(ctx, digest)
+		return err
 	})
 	return body, err
 }
@@ -183,8 +146,8 @@ func (d *days) newest(ctx context.Context) (int64, error) {
 	}
 	for _, day := range slices.Backward(all) {
 		var last int64
-		err := d.inDay(ctx, day, func(db *sql.DB) (err error) {
-			_, last, err = dayBounds(ctx, db)
+		err := d.inDay(ctx, day, func(v *view) (err error) {
+			_, last, err = v.bounds(ctx)
 			return err
 		})
 		if err != nil || last > 0 {
@@ -207,27 +170,7 @@ func (d *days) walk(ctx context.Context, w *walker) error {
 		return err
 	}
 	for _, day := range all {
-		err := d.inDay(ctx, day, func(db *sql.DB) error {
-			// One transaction, so that no record is newer than the facts.
-			tx, err := db.BeginTx(ctx, nil)
-			if err != nil {
-				return err
-			}
-			defer tx.Rollback()
-			w.segment(day)
-			facts, err := tx.QueryContext(ctx, "SELECT digest, body FROM facts")
-			if err != nil {
-				return err
-			}
-			if err := w.readFacts(facts); err != nil {
-				return err
-			}
-			rows, err := tx.QueryContext(ctx, "SELECT "+rowColumns+" FROM records ORDER BY n")
-			if err != nil {
-				return err
-			}
-			return w.readRows(rows)
-		})
+		err := d.inDay(ctx, day, func(v *view) error { return v.walk(ctx, w) })
 		if err != nil {
 			return fmt.Errorf("%s: %w", day, err)
 		}

@@ -2,13 +2,14 @@ package decisionlog
 
 import (
 	"context"
+	"path/filepath"
 	"testing"
 )
 
 func sqliteSite(t *testing.T) site {
 	dir := t.TempDir()
 	var last *Log
-	s := site{records: "records", facts: "facts"}
+	s := site{tables: func() tables { return dayTables }}
 	s.open = func(t *testing.T, change func(*Config)) *Log {
 		t.Helper()
 		cfg := Config{Dir: dir}
@@ -26,6 +27,18 @@ func sqliteSite(t *testing.T) site {
 		})
 		last = l
 		return l
+	}
+	s.config = func(*testing.T) Config { return Config{Dir: dir} }
+	s.makeFormer = func(t *testing.T) {
+		t.Helper()
+		db, err := openFile(filepath.Join(dir, "heads.db"), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Exec("PRAGMA user_version = 0"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	files := func() *days {
 		if f, ok := last.store.(*flaky); ok {

@@ -2,8 +2,6 @@ package decisionlog
 
 import (
 	"context"
-	"crypto/sha256"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,9 +22,11 @@ type Finding struct {
 	Kind   string `json:"kind"`
 	Writer string `json:"writer,omitempty"`
 	// First and Last are the sequence numbers of the records in question.
-	First int64  `json:"first,omitempty"`
-	Last  int64  `json:"last,omitempty"`
+	First int64 `json:"first,omitempty"`
+	Last  int64 `json:"last,omitempty"`
+	// Day is the segment, and Block the number of the block in it, that they are in.
 	Day   string `json:"day,omitempty"`
+	Block int64  `json:"block,omitempty"`
 	What  string `json:"what"`
 }
 
@@ -65,12 +65,14 @@ func (l *Log) Verify(ctx context.Context) (Report, error) {
 	return w.report, nil
 }
 
-// walker follows the chains through the rows that a backend shows it.
+// walker follows the chains through the blocks that a backend shows it.
 type walker struct {
 	report Report
 	chains map[string]*walked
-	day    string
-	facts  map[string]bool
+	// Of the day that is shown.
+	day   string
+	facts map[hash]bool
+	lastN int64
 }
 
 // walked is how far a chain was followed.
@@ -95,88 +97,163 @@ func (w *walker) found(f Finding) {
 	w.report.Findings = append(w.report.Findings, f)
 }
 
-// segment begins a day. Facts are shown before the rows that name them.
+// segment begins a day. Facts are shown before the records that name them.
 func (w *walker) segment(day string) {
-	w.day, w.facts = day, map[string]bool{}
+	w.day, w.facts, w.lastN = day, map[hash]bool{}, 0
 	w.report.Days++
 }
 
-func (w *walker) fact(digest, body []byte) {
+func (w *walker) fact(digest, body []byte, err error) {
 	w.report.Facts++
-	sum := sha256.Sum256(body)
-	if string(sum[:]) != string(digest) {
+	if err != nil || string(digest) != string(sumOf(body)) {
 		w.found(Finding{Kind: Changed, Day: w.day, What: fmt.Sprintf("fact sha256:%x holds something else", digest)})
 	}
-	w.facts[string(digest)] = true
+	w.facts[hash(pad(digest))] = true
 }
 
-func (w *walker) row(r row, sum []byte) {
-	w.report.Records++
-	c := w.chains[r.writer]
+func sumOf(text []byte) []byte {
+	d := sum(text)
+	return d[:]
+}
+
+func pad(sum []byte) []byte {
+	return append(sum[:min(len(sum), len(hash{})):len(sum)], make([]byte, max(0, len(hash{})-len(sum)))...)
+}
+
+// shown is a block with what is in it, as far as it can be unpacked.
+type shown struct {
+	block
+	bodies, inputs []frame
+	err            error
+	// found is what the tables of searching say of its records, or why they say
+	// nothing that could be compared.
+	found    []place
+	foundErr error
+}
+
+// place is what one record is found by.
+type place struct {
+	n, at int64
+	facet facet
+}
+
+// block follows a chain through a block.
+func (w *walker) block(b *shown) {
+	one := Finding{Kind: Changed, Writer: b.writer, First: b.seq, Last: b.seq + max(b.count, 1) - 1, Day: w.day, Block: b.n}
+	c := w.chains[b.writer]
 	if c == nil {
 		c = &walked{}
-		w.chains[r.writer] = c
-		w.found(Finding{Kind: Inserted, Writer: r.writer, First: r.seq, Last: r.seq, Day: w.day, What: "this writer never wrote here"})
+		w.chains[b.writer] = c
+		strange := one
+		strange.Kind, strange.What = Inserted, "this writer never wrote here"
+		w.found(strange)
 	}
-	one := Finding{Writer: r.writer, First: r.seq, Last: r.seq, Day: w.day}
-	linked := true
-	switch {
-	case r.seq <= c.at.seq:
+	if b.n <= w.lastN {
+		one.What = "its place is within the block before"
+		w.found(one)
+	}
+	w.lastN = b.n + max(b.count, 1) - 1
+	if b.seq <= c.at.seq {
 		one.Kind, one.What = Inserted, fmt.Sprintf("follows record %d of its writer", c.at.seq)
 		w.found(one)
 		return
-	case r.seq > c.at.seq+1:
-		w.found(Finding{Kind: Removed, Writer: r.writer, First: c.at.seq + 1, Last: r.seq - 1, Day: w.day, What: "these records are missing"})
+	}
+	linked := true
+	if b.seq > c.at.seq+1 {
+		w.found(Finding{Kind: Removed, Writer: b.writer, First: c.at.seq + 1, Last: b.seq - 1, Day: w.day, What: "these records are missing"})
 		linked = false
 	}
-	// After a gap the record before is not there to link to: its own content is
-	// then compared by what it says of itself.
-	if linked && chain(c.at.hash, r.body) != hash(pad(sum)) {
-		one.Kind, one.What = Changed, "the hash of the record or of the one before is another"
-		w.found(one)
-	} else if what := w.inconsistent(r); what != "" {
-		one.Kind, one.What = Changed, what
+	if b.err != nil {
+		one.What = "the block cannot be unpacked: " + b.err.Error()
 		w.found(one)
 	}
-	c.at = head{r.seq, hash(pad(sum))}
-	if c.known && r.seq == c.from.last.seq && c.at.hash != c.from.last.hash {
-		one.Kind, one.What = Changed, "the chain ended with another hash"
+	w.report.Records += w.frames(b, c, linked)
+	c.at = head{b.seq + b.count - 1, b.last}
+	if c.known && c.at.seq == c.from.last.seq && c.at.hash != c.from.last.hash {
+		one.What = "the chain ended with another hash"
 		w.found(one)
 	}
 }
 
-func pad(sum []byte) []byte { return append(sum, make([]byte, max(0, len(hash{})-len(sum)))...) }
+// frames compares the records of a block, frame by frame: a chain that breaks
+// breaks in one of them.
+func (w *walker) frames(b *shown, c *walked, linked bool) (records int64) {
+	inputs := map[int64][]byte{}
+	for _, f := range b.inputs {
+		for i, text := range f.texts {
+			inputs[f.first+int64(i)] = text
+		}
+	}
+	for i, f := range b.bodies {
+		n := int64(len(f.texts))
+		records += n
+		one := Finding{Kind: Changed, Writer: b.writer, First: b.seq + f.first, Last: b.seq + f.first + n - 1, Day: w.day, Block: b.n}
+		at := f.prev
+		what := ""
+		if linked && f.first == 0 && at != c.at.hash {
+			what = "the hash of the record before is another"
+		}
+		for k, body := range f.texts {
+			at = chain(at, body)
+			r := row{writer: b.writer, seq: b.seq + f.first + int64(k), n: b.n + f.first + int64(k), body: body, input: inputs[f.first+int64(k)]}
+			if problem := w.inconsistent(r, b); problem != "" {
+				w.found(Finding{Kind: Changed, Writer: b.writer, First: r.seq, Last: r.seq, Day: w.day, Block: b.n, What: problem})
+				what = "" // said better
+				one.What = ""
+			}
+		}
+		next := b.last
+		if i+1 < len(b.bodies) {
+			next = b.bodies[i+1].prev
+		}
+		if at != next && (b.err == nil || i+1 < len(b.bodies)) {
+			what = "the hash of the records is another"
+		}
+		if what != "" {
+			one.What = what
+			w.found(one)
+		}
+	}
+	return records
+}
 
-// inconsistent compares a record with the columns that it is found by, with its
+// inconsistent compares a record with the place that it is found by, with its
 // input and with its facts.
-func (w *walker) inconsistent(r row) string {
+func (w *walker) inconsistent(r row, b *shown) string {
 	e, err := entryOf(r)
 	if err != nil {
 		return "the record is no JSON"
 	}
-	type columns struct {
-		writer                                           string
-		seq                                              int64
-		id                                               string
-		at                                               int64
-		workspace, project, subject, action, verdictWord string
-	}
-	if (columns{e.Writer, e.Seq, e.ID, e.At.UnixMicro(), e.Workspace, e.Project, e.Subject, string(e.Action), e.Verdict}) !=
-		(columns{r.writer, r.seq, r.id, r.at, r.workspace, r.project, r.subject, r.action, r.verdict}) {
-		return "the columns are not those of the record"
+	if e.Writer != r.writer || e.Seq != r.seq {
+		return fmt.Sprintf("it is record %d of writer %s", e.Seq, e.Writer)
 	}
 	digest := ""
 	if len(r.input) > 0 {
-		digest = string(appendDigest(nil, sha256.Sum256(r.input)))
+		digest = string(appendDigest(nil, sum(r.input)))
 	}
 	if digest != e.InputDigest {
 		return "the input is another one"
 	}
 	for _, name := range e.Facts {
 		digest, err := parseDigest(name)
-		if err != nil || !w.facts[string(digest[:])] {
+		if err != nil || !w.facts[digest] {
 			return "its fact " + name + " is missing"
 		}
+	}
+	return foundBy(e, r.n, b)
+}
+
+// foundBy compares a record with what it is searched by.
+func foundBy(e Entry, n int64, b *shown) string {
+	i := n - b.n
+	if b.foundErr != nil || i >= int64(len(b.found)) {
+		return "it cannot be found by a search"
+	}
+	want := place{n, e.At.UnixMicro(), facet{
+		e.Workspace, e.Project, e.Subject, e.Issuer, string(e.Action), e.Verdict, rulesText(rulesOf(e.Deny, e.Warn, e.Dryrun, e.Waived)),
+	}}
+	if b.found[i] != want {
+		return "a search finds it as something else"
 	}
 	return ""
 }
@@ -199,30 +276,4 @@ func (w *walker) end(all map[string]heads) {
 			Writer: writer, Seq: h.last.seq, Hash: string(appendDigest(nil, h.last.hash)), Dropped: h.dropped.seq,
 		})
 	}
-}
-
-func (w *walker) readFacts(rows *sql.Rows) error {
-	defer rows.Close()
-	for rows.Next() {
-		var digest, body []byte
-		if err := rows.Scan(&digest, &body); err != nil {
-			return err
-		}
-		w.fact(digest, body)
-	}
-	return rows.Err()
-}
-
-func (w *walker) readRows(rows *sql.Rows) error {
-	defer rows.Close()
-	for rows.Next() {
-		var r row
-		var sum []byte
-		err := rows.Scan(&r.n, &r.writer, &r.seq, &sum, &r.id, &r.at, &r.workspace, &r.project, &r.subject, &r.action, &r.verdict, &r.body, &r.input)
-		if err != nil {
-			return err
-		}
-		w.row(r, sum)
-	}
-	return rows.Err()
 }

@@ -1,0 +1,408 @@
+package decisionlog
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/bondgate/bondgate/policy"
+)
+
+// view reads one day, in a transaction in which nothing changes.
+type view struct {
+	tx    reader
+	t     tables
+	codec *codec
+	day   string
+}
+
+// end is how far a writer came in a day, and up to where its records are in segments.
+type end struct {
+	writer string
+	n      int64
+	head   head
+	sealed int64
+}
+
+func (v *view) ends(ctx context.Context) ([]end, error) {
+	rows, err := v.tx.QueryContext(ctx, "SELECT writer, n, seq, hash, sealed FROM "+v.t.ends+" ORDER BY writer")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []end
+	for rows.Next() {
+		var e end
+		var sum []byte
+		if err := rows.Scan(&e.writer, &e.n, &e.head.seq, &sum, &e.sealed); err != nil {
+			return nil, err
+		}
+		copy(e.head.hash[:], sum)
+		all = append(all, e)
+	}
+	return all, rows.Err()
+}
+
+// search answers the matching rows of the day in the order that is asked for.
+func (v *view) search(ctx context.Context, s search) ([]row, error) {
+	ends, err := v.ends(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []int64
+	for _, e := range ends {
+		ns, err := v.find(ctx, s, e)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, ns...)
+	}
+	slices.SortFunc(found, func(a, b int64) int {
+		if s.forward {
+			return cmp.Compare(a, b)
+		}
+		return cmp.Compare(b, a)
+	})
+	rows, err := v.rows(ctx, found[:min(len(found), s.limit)], s.inputs)
+	if !s.forward {
+		slices.Reverse(rows)
+	}
+	return rows, err
+}
+
+// span is the part of a day that a search is about.
+type span struct{ after, before, since, until int64 }
+
+func spanOf(s search) span {
+	p := span{after: 0, before: math.MaxInt64, since: math.MinInt64, until: math.MaxInt64}
+	if s.forward {
+		p.after = s.after
+	}
+	if s.before != 0 {
+		p.before = s.before
+	}
+	if s.since != 0 {
+		p.since = s.since
+	}
+	if s.until != 0 {
+		p.until = s.until
+	}
+	return p
+}
+
+// finding collects order numbers of one writer.
+type finding struct {
+	span
+	match   *matcher
+	forward bool
+	limit   int
+	found   []int64
+}
+
+func (f *finding) full() bool { return len(f.found) >= f.limit }
+
+// take collects from columns, in the order of the search.
+func (f *finding) take(c *columns) {
+	i, step := c.count()-1, -1
+	runs := slices.Clone(c.runs)
+	if f.forward {
+		i, step = 0, 1
+	} else {
+		slices.Reverse(runs)
+	}
+	for _, r := range runs {
+		for k := range r.count {
+			n := r.n + k
+			if !f.forward {
+				n = r.n + r.count - 1 - k
+			}
+			if n > f.after && n < f.before && c.times[i] >= f.since && c.times[i] < f.until && f.match.has(c.facets[i]) {
+				if f.found = append(f.found, n); f.full() {
+					return
+				}
+			}
+			i += step
+		}
+	}
+}
+
+func (v *view) find(ctx context.Context, s search, e end) ([]int64, error) {
+	f := &finding{span: spanOf(s), match: newMatcher(s), forward: s.forward, limit: s.limit}
+	if e.n <= f.after {
+		return nil, nil
+	}
+	if err := eachPiece(ctx, v.tx, v.t, e.writer, f.match.read); err != nil {
+		return nil, fmt.Errorf("read the names: %w", err)
+	}
+	if f.match.count == 0 {
+		return nil, nil
+	}
+	steps := []func(context.Context, *finding, end) error{v.findLoose, v.findSealed}
+	if s.forward {
+		slices.Reverse(steps)
+	}
+	for _, step := range steps {
+		if err := step(ctx, f, e); err != nil || f.full() {
+			return f.found, err
+		}
+	}
+	return f.found, nil
+}
+
+func (f *finding) order() string {
+	if f.forward {
+		return " ORDER BY n"
+	}
+	return " ORDER BY n DESC"
+}
+
+// findLoose looks through the blocks that are in no segment yet.
+func (v *view) findLoose(ctx context.Context, f *finding, e end) error {
+	rows, err := v.tx.QueryContext(ctx, "SELECT facets, places, times FROM "+v.t.blocks+
+		" WHERE writer = $1 AND n > $2 AND n < $3 AND n + count - 1 > $4 AND at_max >= $5 AND at_min < $6"+f.order(),
+		e.writer, e.sealed, f.before, f.after, f.since, f.until)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for !f.full() && rows.Next() {
+		var facets, places, times []byte
+		if err := rows.Scan(&facets, &places, &times); err != nil {
+			return err
+		}
+		c, err := decodeColumns(facets, places, times)
+		if err != nil {
+			return err
+		}
+		f.take(c)
+	}
+	return rows.Err()
+}
+
+// someSegments is how many segments are looked at with one question.
+const someSegments = 128
+
+func (v *view) findSealed(ctx context.Context, f *finding, e end) error {
+	if e.sealed <= f.after {
+		return nil
+	}
+	from, to := int64(0), f.before
+	for {
+		met, seen, last, err := v.segments(ctx, f, e.writer, from, to)
+		if err != nil {
+			return err
+		}
+		for _, n := range met {
+			var facets, places, times []byte
+			err := v.tx.QueryRowContext(ctx, "SELECT facets, places, times FROM "+v.t.segments+" WHERE n = $1", n).Scan(&facets, &places, &times)
+			if err != nil {
+				return err
+			}
+			c, err := decodeColumns(facets, places, times)
+			if err != nil {
+				return fmt.Errorf("segment %d: %w", n, err)
+			}
+			if f.take(c); f.full() {
+				return nil
+			}
+		}
+		if seen < someSegments {
+			return nil
+		}
+		if f.forward {
+			from = last
+		} else {
+			to = last
+		}
+	}
+}
+
+// segments answers which of the next segments have a facet that is sought.
+func (v *view) segments(ctx context.Context, f *finding, writer string, from, to int64) (met []int64, seen int, last int64, err error) {
+	rows, err := v.tx.QueryContext(ctx, fmt.Sprintf("SELECT n, facets FROM %s"+
+		" WHERE writer = $1 AND n > $2 AND n < $3 AND last > $4 AND at_max >= $5 AND at_min < $6 %s LIMIT %d", v.t.segments, f.order(), someSegments),
+		writer, from, to, f.after, f.since, f.until)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var facets sql.RawBytes
+		if err := rows.Scan(&last, &facets); err != nil {
+			return nil, 0, 0, err
+		}
+		seen++
+		all, err := decodeFacets(facets)
+		if err != nil {
+			return nil, 0, 0, fmt.Errorf("segment %d: %w", last, err)
+		}
+		if slices.ContainsFunc(all, f.match.has) {
+			met = append(met, last)
+		}
+	}
+	return met, seen, last, rows.Err()
+}
+
+const blockColumns = "n, count, writer, seq, hash, bodies"
+
+// block answers the block that holds an order number.
+func (v *view) block(ctx context.Context, n int64, inputs bool) (*block, error) {
+	what := blockColumns
+	if inputs {
+		what += ", inputs"
+	}
+	b := &block{}
+	var sum []byte
+	into := []any{&b.n, &b.count, &b.writer, &b.seq, &sum, &b.bodies}
+	if inputs {
+		into = append(into, &b.inputs)
+	}
+	err := v.tx.QueryRowContext(ctx, "SELECT "+what+" FROM "+v.t.blocks+" WHERE n <= $1 ORDER BY n DESC LIMIT 1", n).Scan(into...)
+	copy(b.last[:], sum)
+	return b, err
+}
+
+// rows reads the records with these order numbers and answers them in rising
+// order. One that somebody took away or spoilt is answered without a body: what
+// can be read of the others is read.
+func (v *view) rows(ctx context.Context, ns []int64, inputs bool) ([]row, error) {
+	ns = slices.Sorted(slices.Values(ns))
+	var out []row
+	for len(ns) > 0 {
+		b, err := v.block(ctx, ns[0], inputs)
+		if errors.Is(err, sql.ErrNoRows) {
+			b, err = &block{}, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the block of record %d: %w", ns[0], err)
+		}
+		k := 0
+		for k < len(ns) && ns[k]-b.n < b.count {
+			k++
+		}
+		if k == 0 {
+			out, ns = append(out, row{n: ns[0], day: v.day}), ns[1:]
+			continue
+		}
+		out, ns = append(out, v.codec.rows(b, v.day, ns[:k], inputs)...), ns[k:]
+	}
+	return out, nil
+}
+
+// show answers the newest record with an id, with its input. Ids begin with the
+// time that they were made at, so those of a block lie close together and few
+// blocks can have one.
+func (v *view) show(ctx context.Context, id string) (row, error) {
+	ends, err := v.ends(ctx)
+	if err != nil {
+		return row{}, err
+	}
+	var blocks []int64
+	for _, e := range ends {
+		loose, err := v.numbers(ctx, "SELECT n FROM "+v.t.blocks+" WHERE writer = $1 AND n > $2 AND id_min <= $3 AND id_max >= $3", e.writer, e.sealed, id)
+		if err != nil {
+			return row{}, err
+		}
+		sealed, err := v.numbers(ctx, "SELECT b.n FROM "+v.t.segments+" s JOIN "+v.t.blocks+" b ON b.n BETWEEN s.n AND s.last AND b.writer = s.writer"+
+			" WHERE s.writer = $1 AND s.id_min <= $2 AND s.id_max >= $2 AND b.id_min <= $2 AND b.id_max >= $2", e.writer, id)
+		if err != nil {
+			return row{}, err
+		}
+		blocks = append(append(blocks, loose...), sealed...)
+	}
+	slices.Sort(blocks)
+	for _, n := range slices.Backward(blocks) {
+		r, err := v.named(ctx, n, id)
+		if err == nil || !errors.Is(err, errNoRecord) {
+			return r, err
+		}
+	}
+	return row{}, errNoRecord
+}
+
+func (v *view) numbers(ctx context.Context, query string, args ...any) ([]int64, error) {
+	rows, err := v.tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []int64
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		all = append(all, n)
+	}
+	return all, rows.Err()
+}
+
+// named looks for the record with an id in a block.
+func (v *view) named(ctx context.Context, n int64, id string) (row, error) {
+	b, err := v.block(ctx, n, true)
+	if err != nil {
+		return row{}, err
+	}
+	frames, err := v.codec.frames(b.bodies, true, b.count, every)
+	if err != nil {
+		return row{}, fmt.Errorf("the records of block %d: %w", b.n, err)
+	}
+	member := appendString([]byte(`"id":`), id)
+	for _, f := range slices.Backward(frames) {
+		for i, body := range slices.Backward(f.texts) {
+			if !bytes.Contains(body, member) {
+				continue
+			}
+			rows := v.codec.rows(b, v.day, []int64{b.n + f.first + int64(i)}, true)
+			if e, err := entryOf(rows[0]); err != nil || e.ID == id {
+				return rows[0], err
+			}
+		}
+	}
+	return row{}, errNoRecord
+}
+
+func (v *view) fact(ctx context.Context, digest hash) ([]byte, error) {
+	var packed []byte
+	err := v.tx.QueryRowContext(ctx, "SELECT body FROM "+v.t.facts+" WHERE digest = $1", digest[:]).Scan(&packed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, errNoFact
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v.codec.unpack(&cursor{rest: packed})
+}
+
+// bounds answers the first and the last order number of the day; 0, 0 without records.
+func (v *view) bounds(ctx context.Context) (first, last int64, err error) {
+	ends, err := v.ends(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, e := range ends {
+		last = max(last, e.n)
+	}
+	err = v.tx.QueryRowContext(ctx, "SELECT coalesce(min(n), 0) FROM "+v.t.blocks).Scan(&first)
+	return first, last, err
+}
+
+// rulesOf are the codes that a record is found by.
+func rulesOf(deny, warn, dryrun []policy.Reason, waived []policy.Waived) []string {
+	var all []string
+	for _, some := range [][]policy.Reason{deny, warn, dryrun} {
+		for i := range some {
+			all = append(all, clean(some[i].Code))
+		}
+	}
+	for i := range waived {
+		all = append(all, clean(waived[i].Code))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
