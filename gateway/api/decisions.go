@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -51,6 +50,9 @@ func (a *API) listDecisions(c *call) (plan, error) {
 			records, err := a.cfg.Decisions.Tail(ctx, q)
 			if err == nil {
 				err = a.justify(ctx, q.Workspace, records)
+			}
+			for i := range records {
+				c.veil(&records[i])
 			}
 			return list(records, err)
 		},
@@ -129,17 +131,22 @@ func (c *call) cursor(name string) (int64, error) {
 	return n, nil
 }
 
+// readDecision answers a record to its own subject as far as the subject was told
+// of it, and to auditors.
 func (a *API) readDecision(c *call) (plan, error) {
-	id := c.path("decision")
-	rec, err := a.cfg.Decisions.Show(c.r.Context(), c.workspace(), id)
+	rec, p, err := a.explained(c, c.path("decision"))
 	if err != nil {
-		return plan{project: nowhere(id).Name, id: id}, err
+		return p, err
 	}
-	return plan{
-		project: cmp.Or(rec.Project, nowhere(id).Name), id: id,
-		before: map[string]any{
-			"subject": rec.Subject, "issuer": rec.Issuer, "project": rec.Project, "repository": rec.Repository,
-		},
-		do: func(context.Context) (any, error) { return rec, nil },
-	}, nil
+	p.do = func(context.Context) (any, error) { return rec, nil }
+	return p, nil
+}
+
+// veil takes out of a list what its own subject was not to know: that something was
+// found where the denial said that nothing is.
+func (c *call) veil(rec *DecisionRecord) {
+	who := c.caller.Principal
+	if !rec.Visible && rec.Verdict != policy.Allow.String() && rec.Subject == who.ID && rec.Issuer == who.Issuer {
+		rec.Digest = ""
+	}
 }

@@ -82,7 +82,9 @@ func (a *API) whatIf(c *call) (plan, error) {
 		if err != nil {
 			return p, err
 		}
-		after["member"] = f.ProjectExists && (len(f.Subject.Roles) > 0 || len(f.Subject.Grants) > 0)
+		// The administrator of the system has a role everywhere and is a member nowhere.
+		role := slices.ContainsFunc(f.Subject.Roles, func(r string) bool { return r != "admin" })
+		after["member"] = f.ProjectExists && (role || len(f.Subject.Grants) > 0)
 	}
 	p.do = func(ctx context.Context) (any, error) { return a.suppose(ctx, req) }
 	return p, nil

@@ -26,10 +26,12 @@ func TestGuessingIsStoppedAlikeForWhoIsKnownAndWhoIsNot(t *testing.T) {
 	w := newWorld(t, harness.Options{Config: counted})
 	robot := w.robot(pat, "red", "ci", "pull")
 	token := w.accessToken(gus, object{"name": "ci"})
+	own := w.denied(alice, http.MethodPut, "/api/v1/projects/red/members/user/eve", mustJSON(object{"role": "guest"}))
 	for _, door := range []struct{ name, path string }{
 		{"the registry", "/v2/"},
 		{"the token service", "/token?service=" + url.QueryEscape(w.Host)},
 		{"the management API", "/api/v2.0/users/current"},
+		{"the page of a decision", "/d/" + own},
 	} {
 		t.Run(door.name, func(t *testing.T) {
 			// Two of each kind, one of them there. A door has names of its own.
