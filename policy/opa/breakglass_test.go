@@ -1,6 +1,7 @@
 package opa_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,33 @@ func TestTheShippedDecisionBreaksGlass(t *testing.T) {
 	f.BreakGlass = nil
 	if d, err = ev.Decide(t.Context(), f); err != nil || d.Allowed() || d.BreakGlass != "" {
 		t.Fatalf("without a grant: %+v %v", d, err)
+	}
+}
+
+// A decision under broken glass is replayed from its record like any other.
+func TestADecisionUnderBrokenGlassReplays(t *testing.T) {
+	ev := compileWith(t)
+	f := glassFacts(ev)
+	want, err := ev.Decide(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(policy.Document(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var input map[string]any
+	if err := json.Unmarshal(raw, &input); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ev.DecideInput(t.Context(), input)
+	if err != nil || answerOf(t, got) != answerOf(t, want) {
+		t.Errorf("%v\ngot  %s\nwant %s", err, answerOf(t, got), answerOf(t, want))
+	}
+	// A document that claims a grant outside of what it lifts lifts nothing.
+	input["action"] = "tags.list"
+	if got, err = ev.DecideInput(t.Context(), input); err != nil || got.BreakGlass != "" {
+		t.Errorf("%+v %v", got, err)
 	}
 }
 

@@ -183,6 +183,7 @@ func TestTheInputIsAsItsSchemaSays(t *testing.T) {
 func everything(ev policy.Evaluator, action policy.Action) policy.Facts {
 	f := ask(ev, "developer", action, true)
 	f.Waivers = []policy.Waiver{{ID: "W", Rule: "a.b", Terms: []string{"x"}, Owner: "o", Expires: time.Unix(1800000000, 0)}}
+	f.BreakGlass = &policy.BreakGlass{ID: "bg-1", Justification: "j", Ticket: "t", Expires: time.Unix(1800000000, 0)}
 	f.Project.Owner, f.Project.Labels = "team", map[string]string{"tier": "prod"}
 	f.Request.Principal.Claims = map[string]any{"amr": []string{"mfa"}}
 	f.Request.Principal.Groups = []string{"devs"}

@@ -267,6 +267,13 @@ func TestBrokenGlassLeavesARecord(t *testing.T) {
 	w, im := dirty(t, harness.Options{})
 	id := w.open(admin, object{"subject": alice, "justification": "rollback of the night"})
 	w.passes(t, "under glass", im, http.StatusOK, w.getAs(alice))
+	metrics := string(w.as(admin, http.MethodGet, "/metrics", nil, nil).Body)
+	for _, want := range []string{"bondgate_breakglass_open 1", "bondgate_breakglass_uses_total 2"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics do not have %q", want)
+		}
+	}
+	w.passes(t, "right before the kill", im, http.StatusOK, w.getAs(alice))
 	w.Kill()
 	log := w.Log()
 	w.Start()

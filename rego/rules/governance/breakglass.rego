@@ -8,15 +8,6 @@ glass_shape := {
 	"breakglass_ticket_pattern": "string",
 }
 
-deny contains {"code": "governance.config", "term": key, "msg": msg} if {
-	input.action == "admin.api"
-	glass_judged
-	some key, value in config
-	startswith(key, "breakglass")
-	not type_name(value) == glass_shape[key]
-	msg := sprintf("the pack governance is configured with %s, which is no key of it or not of its type (%s)", [key, object.get(glass_shape, key, "none")])
-}
-
 # METADATA
 # title: The grant lasts too long
 # description: An emergency that lasts is a rule that is wrong. The minutes are counted from the call.
@@ -70,6 +61,15 @@ deny contains {"code": "governance.breakglass_ticket", "term": input.admin.id, "
 	config.breakglass_ticket_pattern
 	not glob.match(config.breakglass_ticket_pattern, null, input.admin.after.ticket)
 	msg := sprintf("the grant's ticket is not one like %v", [config.breakglass_ticket_pattern])
+}
+
+deny contains {"code": "governance.config", "term": key, "msg": msg} if {
+	input.action == "admin.api"
+	glass_judged
+	some key, value in config
+	startswith(key, "breakglass")
+	not type_name(value) == glass_shape[key]
+	msg := sprintf("the pack governance is configured with %s, which is no key of it or not of its type (%s)", [key, object.get(glass_shape, key, "none")])
 }
 
 # What is judged: a grant that somebody opens, asks for or approves.
