@@ -96,7 +96,7 @@ func (a *App) noteOfPolicy() string {
 		return "the last edit was refused, " + s.Revision + " is in force: " + s.Err
 	}
 	if s.Warnings != "" {
-		return "revision " + s.Revision + ": " + s.Warnings
+		return "revision " + s.Revision + ": " + strings.ReplaceAll(s.Warnings, "\n", "; ")
 	}
 	return "revision " + s.Revision
 }

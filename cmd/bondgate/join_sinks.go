@@ -98,7 +98,7 @@ func (a *App) standardOutput() (decisionlog.Receiver, error) {
 		return nil, fmt.Errorf("standard output: %w", err)
 	}
 	// It is closed with the process: a write that hangs would hold a close.
-	return decisionlog.NewLines(os.NewFile(uintptr(fd), "stdout")), nil
+	return decisionlog.NewLines(plainWriter{os.NewFile(uintptr(fd), "stdout")}), nil
 }
 
 // authorization answers what is shown to the service, as the files have it now.

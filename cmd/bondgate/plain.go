@@ -48,8 +48,8 @@ func beyond(r rune) bool { return r >= 0x7f && (r == utf8.RuneError || unseen(r)
 type plainWriter struct{ w io.Writer }
 
 func (p plainWriter) Write(raw []byte) (int, error) {
-	if _, err := p.w.Write(plainJSON(raw)); err != nil {
-		return 0, err
+	if n, err := p.w.Write(plainJSON(raw)); err != nil {
+		return min(n, len(raw)), err // nothing is nothing, and something is something
 	}
 	return len(raw), nil
 }

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/bondgate/bondgate/policy/decisionlog"
 )
 
 func TestPlainJSONMeansTheSameAndSteersNothing(t *testing.T) {
@@ -68,6 +70,27 @@ func TestTheLogHasNoSecret(t *testing.T) {
 		}
 		if n := strings.Count(got, "[secret]"); n != 5 {
 			t.Errorf("%s: %d secrets are hidden in %s", format, n, got)
+		}
+	}
+}
+
+func TestADecisionOnStandardOutputIsOneLine(t *testing.T) {
+	said := "x\r\nforged\x1b[2J\u0085\u2028\u202e\x7f"
+	event, err := json.Marshal(map[string]string{"user_agent": said, said: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := decisionlog.NewLines(plainWriter{&out}).Send(t.Context(), []json.RawMessage{event, event}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsFunc(strings.ReplaceAll(out.String(), "\n", ""), unseen) || strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("written as %q", out.String())
+	}
+	for line := range strings.Lines(out.String()) {
+		var back map[string]string
+		if err := json.Unmarshal([]byte(line), &back); err != nil || back["user_agent"] != said || back[said] != "k" {
+			t.Errorf("%q is read as %q, %v", line, back, err)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bondgate/bondgate/policy"
 )
 
 var testKey = []byte("0123456789abcdef0123456789abcdef")
@@ -220,4 +222,55 @@ func TestHostileTextIsReadInLinearTime(t *testing.T) {
 			t.Errorf("a MiB of %q hides a token", piece)
 		}
 	}
+}
+
+// What a mask hides is not there, and whatever is written is a document.
+func FuzzAMaskedDocumentIsOneAndHidesWhatItShould(f *testing.F) {
+	f.Add(`{"a":{"b":"seen","c":[{"d":1},{"d":2}]},"password":"x"}`, "a.b")
+	f.Add(`{"a":[[{"b":"`+strings.Repeat("x", 600)+`"}],null],"$fact":{"b":true}}`, "a.0.0.b")
+	f.Add(`{"":{"a.b":{"ghp_16C7e42F292c6912E7710c838347Ae178B4a":1}}}`, ".a.b")
+	f.Fuzz(func(t *testing.T, text, dotted string) {
+		v, err := decode([]byte(text))
+		doc, ok := v.(map[string]any)
+		if err != nil || !ok {
+			t.Skip()
+		}
+		path := strings.Split(dotted, ".")
+		for _, one := range []policy.RecordMask{{Path: path}, {Path: path, Upsert: true, Value: "given"}} {
+			c := canonical{key: testKey}
+			if c.root(doc, (*mask)(nil).with([]policy.RecordMask{one})) != nil {
+				t.Skip()
+			}
+			got, err := decode(c.buf)
+			if err != nil {
+				t.Fatalf("%s: %v", c.buf, err)
+			}
+			was, there := reach(doc, path)
+			now, _ := reach(got, path)
+			if text, hidden := now.(string); there && was != nil && !one.Upsert && (!hidden || !strings.HasPrefix(text, "hmac:")) {
+				t.Errorf("at %q of %s is %v", path, c.buf, now)
+			}
+			if there && was != nil && len(c.hits) == 0 {
+				t.Errorf("nothing is named of what %s hides", c.buf)
+			}
+		}
+	})
+}
+
+// reach is what stands at a path whose keys are written as they are stored: names of secrets,
+// and keys that begin with "$" or are secrets themselves, are not gone through.
+func reach(v any, path []string) (any, bool) {
+	for i, key := range path {
+		object, ok := v.(map[string]any)
+		if !ok || strings.HasPrefix(key, "$") || namesSecret(key) && i < len(path)-1 {
+			return nil, false
+		}
+		if _, _, to := survey(key); to > 0 {
+			return nil, false
+		}
+		if v, ok = object[key]; !ok {
+			return nil, false
+		}
+	}
+	return v, true
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -191,7 +192,7 @@ func pointers(masked []string) []string {
 	for _, path := range masked {
 		at := "/input"
 		if field, ok := strings.CutPrefix(path, ownField); ok {
-			if at = "/custom/bondgate"; field == "message" {
+			if at = "/custom/bondgate"; field != "packs" && slices.Contains(replayedFields, field) {
 				at = "/result"
 			}
 			path = field

@@ -114,3 +114,28 @@ func BenchmarkDecide(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLogRules is what masks cost for each record, off the path of requests.
+func BenchmarkLogRules(b *testing.B) {
+	ev := compileWith(b, opa.File{Path: "log.rego", Data: []byte(`package system.log
+
+mask contains "/input/subject/claims/email"
+
+mask contains {"op": "upsert", "path": "/input/request/client_ip", "value": net} if {
+	parts := split(input.input.request.client_ip, ".")
+	net := concat(".", [parts[0], parts[1], parts[2], "0"])
+}
+
+drop if {
+	input.result.allow
+	input.input.action == "registry.ping"
+}
+`)})
+	event := map[string]any{"input": policy.Document(benchFacts(ev, policy.ManifestPull, 1)), "result": map[string]any{"allow": true}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if r, err := ev.LogRules().About(b.Context(), event); err != nil || len(r.Masks) != 2 {
+			b.Fatal(r, err)
+		}
+	}
+}

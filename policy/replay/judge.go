@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bondgate/bondgate/policy"
@@ -90,6 +91,10 @@ func (w *worker) decide(ctx context.Context, doc map[string]any) (policy.Decisio
 // own waivers and packs depend on them.
 var placed = []string{"artifact.digest", "project", "repository.name", "time.rfc3339", "waivers", "workspace"}
 
+// compared are the record's own fields that are compared with the answer, or put
+// into the input: a secret that was taken out of them would look like a change.
+var compared = []string{"deny", "dryrun", "granted", "message", "obligations", "packs", "waived", "warn"}
+
 // looks answers where the bundle, or the transposition, looks for an action.
 func (w *worker) looks(a policy.Action) look {
 	l, known := w.at[a]
@@ -116,6 +121,9 @@ func (w *worker) hidden(c *Case) bool {
 		return true
 	}
 	return slices.ContainsFunc(c.Masked, func(masked string) bool {
+		if field, own := strings.CutPrefix(masked, "record."); own {
+			return slices.Contains(compared, field)
+		}
 		return slices.ContainsFunc(paths, func(p string) bool { return policy.PathsOverlap(masked, p) })
 	})
 }

@@ -130,10 +130,11 @@ func TestWhatCannotBeJudgedIsSkippedByName(t *testing.T) {
 	outage, empty := good, good
 	outage.Skip, empty.Raw = replay.SkipOutage, nil
 	report := run(t, ev, replay.Options{}, good, outage, empty,
-		masked("request.user_agent"), masked("request"), masked("project.packs"), masked("request.client_ip", "request.host"))
+		masked("request.user_agent"), masked("request"), masked("project.packs"), masked("request.client_ip", "request.host"),
+		masked("record.message"), masked("record.subject"))
 	want := map[string]replay.Number{
 		replay.SkipOutage: {Decisions: 1, Requests: 2}, replay.SkipNoInput: {Decisions: 1, Requests: 2},
-		replay.SkipMasked: {Decisions: 3, Requests: 6},
+		replay.SkipMasked: {Decisions: 4, Requests: 8},
 	}
 	if len(report.Skipped) != len(want) {
 		t.Fatalf("%+v", report.Skipped)
@@ -143,7 +144,7 @@ func TestWhatCannotBeJudgedIsSkippedByName(t *testing.T) {
 			t.Errorf("%s: %+v", why, report.Skipped[why])
 		}
 	}
-	if report.Replayed.Decisions != 2 || report.Same.Decisions != 2 || report.Recorded.Decisions != 7 {
+	if report.Replayed.Decisions != 3 || report.Same.Decisions != 3 || report.Recorded.Decisions != 9 {
 		t.Fatalf("%+v", report.Totals)
 	}
 }
