@@ -108,7 +108,7 @@ func readWaiver(id string, raw jsontext.Value) (policy.Waiver, error) {
 		ID: id, Rule: in.Rule, Terms: in.Terms,
 		Projects: in.Scope.Projects, Repositories: in.Scope.Repositories, Digests: in.Scope.Digests,
 		Reason: in.Reason, Ticket: in.Ticket, Owner: in.Owner, Approver: in.Approver,
-		Created: in.Created.UTC(), Expires: in.Expires.UTC(),
+		Created: in.Created.UTC(), Expires: in.Expires.UTC().Truncate(time.Second),
 		State: policy.WaiverApproved, Origin: policy.WaiverOfBundle,
 	}
 	return w, w.Check()
