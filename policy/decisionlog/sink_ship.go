@@ -158,7 +158,7 @@ type load struct {
 }
 
 // sinkRows is how many records are read at a time.
-const sinkRows = 64
+const sinkRows = 128
 
 // read makes the next delivery, of one record at least.
 func (s *sink) read(ctx context.Context, at position) (load, error) {
