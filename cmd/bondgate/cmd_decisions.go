@@ -21,7 +21,7 @@ const followEvery = time.Second
 
 func newDecisions(d deps) *cobra.Command {
 	group, r := d.group("decisions", "What was decided, and why")
-	group.AddCommand(r.decisionsTail(), r.decisionsShow(), r.decisionsExport())
+	group.AddCommand(r.decisionsTail(), r.decisionsList(), r.decisionsShow(), r.decisionsExport(), r.decisionsVerify())
 	return group
 }
 

@@ -65,6 +65,8 @@ type Decisions interface {
 	Show(ctx context.Context, workspace, id string) (DecisionRecord, error)
 	// Export yields the lines of an export of the records that match, the oldest first.
 	Export(ctx context.Context, q DecisionQuery, yield func(any) error) error
+	// Verify recomputes every hash of the record; what it finds is in the report.
+	Verify(ctx context.Context) (Verification, error)
 }
 
 // Maintenance looks after the server itself.
@@ -107,6 +109,9 @@ type API struct {
 	openapi []byte
 	// one is held by a change that must find things as they were judged.
 	one sync.Mutex
+	// verifying is held while the record of decisions is verified: that reads all
+	// of it, and two at once would read no more.
+	verifying sync.Mutex
 	// explaining is held by whoever has something explained.
 	explaining chan struct{}
 }

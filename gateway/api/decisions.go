@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -25,6 +26,7 @@ func decisionRoutes() []route {
 	return []route{
 		{method: http.MethodGet, pattern: "/decisions", action: read, resource: "decision", verb: "list", status: ok, query: slices.Concat(decisionFilters, []string{"limit", "after", "before"}), reply: replyOf[[]DecisionRecord](), plan: (*API).listDecisions},
 		{method: http.MethodGet, pattern: "/decisions/export", action: read, resource: "decision", verb: "export", status: ok, query: decisionFilters, plan: (*API).exportDecisions},
+		{method: http.MethodGet, pattern: "/decisions/verification", action: read, resource: "decision", verb: "verify", status: ok, reply: replyOf[Verification](), plan: (*API).verifyDecisions},
 		{method: http.MethodGet, pattern: "/decisions/{decision}", action: read, resource: "decision", verb: "read", status: ok, plan: (*API).readDecision},
 	}
 }
@@ -76,6 +78,23 @@ func (a *API) exportDecisions(c *call) (plan, error) {
 			}}, nil
 		},
 	}, nil
+}
+
+// longestVerification bounds a verification, which reads all that is kept.
+const longestVerification = time.Hour
+
+// verifyDecisions is for the administrator alone: no project is named, and no
+// subject that somebody could be.
+func (a *API) verifyDecisions(*call) (plan, error) {
+	return plan{do: func(ctx context.Context) (any, error) {
+		if !a.verifying.TryLock() {
+			return nil, fmt.Errorf("a verification is under way: %w", policy.ErrLimited)
+		}
+		defer a.verifying.Unlock()
+		ctx, cancel := context.WithTimeout(ctx, longestVerification)
+		defer cancel()
+		return a.cfg.Decisions.Verify(ctx)
+	}}, nil
 }
 
 // decisions reads the filters of a call.

@@ -161,6 +161,46 @@ type DecisionRecord struct {
 	Hash   string `json:"hash"`
 }
 
+// Verification is what was found when the whole record of decisions was read and
+// every hash was computed anew.
+type Verification struct {
+	// Intact is false when there is a finding.
+	Intact  bool  `json:"intact"`
+	Records int64 `json:"records"`
+	// Facts are the parts of documents that are kept once, and Days the parts of
+	// the record that retention drops as a whole.
+	Facts int64 `json:"facts"`
+	Days  int   `json:"days"`
+	// Heads are where the chains end. Kept elsewhere, they also show that the whole
+	// record was written anew.
+	Heads    []VerificationHead    `json:"heads"`
+	Findings []VerificationFinding `json:"findings"`
+	// More is how many findings are not listed.
+	More int64 `json:"more,omitempty"`
+}
+
+// VerificationHead is the end of one writer's chain.
+type VerificationHead struct {
+	Writer string `json:"writer"`
+	Seq    int64  `json:"seq"`
+	Hash   string `json:"hash"`
+	// Dropped is the sequence number up to which retention dropped records.
+	Dropped int64 `json:"dropped,omitempty"`
+}
+
+// VerificationFinding is one place where the record is not as it was written.
+type VerificationFinding struct {
+	// Kind is "changed", "removed" or "inserted".
+	Kind   string `json:"kind"`
+	Writer string `json:"writer,omitempty"`
+	// First and Last are sequence numbers of the writer, Day and Block where they are.
+	First int64  `json:"first,omitempty"`
+	Last  int64  `json:"last,omitempty"`
+	Day   string `json:"day,omitempty"`
+	Block int64  `json:"block,omitempty"`
+	What  string `json:"what"`
+}
+
 // Status is what a server says of itself.
 type Status struct {
 	Version string    `json:"version"`

@@ -72,6 +72,25 @@ read(roles, who) := fixtures.input_for("decision.read", {
 	"admin": {"before": {"subject": who, "issuer": "local"}},
 })
 
+# An export and a verification name nobody whose own they would be.
+read_all(roles, verb) := fixtures.input_for("decision.read", {
+	"subject": fixtures.subject("alice", roles),
+	"admin": {"resource": "decision", "verb": verb, "before": {"project": "payments"}},
+})
+
+test_whoever_manages_a_project_exports_its_decisions if {
+	allowed with input as read_all(["projectAdmin"], "export")
+	allowed with input as read_all(["admin"], "export")
+	not allowed with input as read_all(["maintainer"], "export")
+	not allowed with input as read_all([], "export")
+}
+
+test_the_administrator_alone_verifies if {
+	nowhere := json.patch(read_all(["admin"], "verify"), [{"op": "replace", "path": "/project/exists", "value": false}])
+	allowed with input as nowhere
+	not allowed with input as json.patch(nowhere, [{"op": "replace", "path": "/subject/roles", "value": ["projectAdmin"]}])
+}
+
 test_people_read_decisions_about_themselves if {
 	allowed with input as read([], "alice")
 	not allowed with input as read(["developer"], "bob")
