@@ -117,6 +117,27 @@ func TestLoadConfig(t *testing.T) {
 			yaml: "policy: {dir: /nonexistent/policy}\n",
 			errs: []string{"bondgate.yaml:1: policy.dir"},
 		},
+		"a shadow looks at all unless a share is written": {
+			yaml:  "policy: {shadow: {dir: /nonexistent/next}}\n",
+			check: func(c Config) bool { return c.Policy.Shadow.Share == 1 && c.Policy.Shadow.Dir == "/nonexistent/next" },
+		},
+		"a share is a number of the file or of a variable": {
+			yaml:  "policy: {shadow: {share: 0.5}}\n",
+			env:   []string{"BONDGATE_POLICY_SHADOW_SHARE=0.25"},
+			check: func(c Config) bool { return c.Policy.Shadow.Share == 0.25 },
+		},
+		"a share is a part": {
+			yaml: "policy:\n  shadow:\n    share: 1.5\n",
+			errs: []string{"bondgate.yaml:3: policy.shadow.share"},
+		},
+		"a share is not less than nothing": {
+			yaml: "policy:\n  shadow:\n    share: -0.1\n",
+			errs: []string{"bondgate.yaml:3: policy.shadow.share"},
+		},
+		"a share is a number": {
+			yaml: "policy:\n  shadow:\n    share: NaN\n",
+			errs: []string{"bondgate.yaml:3: policy.shadow.share"},
+		},
 		"a trusted proxy that is no network is told with its own line": {
 			yaml: "trusted_proxies:\n  - 10.0.0.0/8\n  - everywhere\n",
 			errs: []string{"bondgate.yaml:3: trusted_proxies[1]"},

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"time"
 
 	"github.com/bondgate/bondgate/gateway/api"
@@ -137,9 +136,16 @@ func (a *App) inventory() stored {
 	return stored{store: a.store, gate: a.gate, deadline: time.Duration(a.cfg.Policy.Deadline)}
 }
 
+// An audit works for a stretch and rests for a moment.
+const (
+	auditStretch = 2 * time.Millisecond
+	auditRest    = 200 * time.Microsecond
+)
+
 // Inventory judges each image that can be pulled, under each of its tags, or by its
 // digest where only an index refers to it.
 func (s stored) Inventory(ctx context.Context, workspace, project string, yield func(api.InventoryImage) error) error {
+	worked := time.Now()
 	return s.store.Inventory(ctx, workspace, project, func(art *policy.Artifact) error {
 		// An accessory is read with access rules alone: none about content stops it.
 		if art.Role.Accessory() || len(art.Tags) == 0 && len(art.Parents) == 0 {
@@ -160,8 +166,12 @@ func (s stored) Inventory(ctx context.Context, workspace, project string, yield 
 			if err := yield(image); err != nil {
 				return err
 			}
-			// Whoever pulls has the next turn.
-			runtime.Gosched()
+			if now := time.Now(); now.Sub(worked) > auditStretch {
+				// Whoever pulls has the next turn: nobody looks at the network while
+				// there is work without end.
+				time.Sleep(auditRest)
+				worked = time.Now()
+			}
 		}
 		return nil
 	})

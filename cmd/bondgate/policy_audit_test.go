@@ -20,8 +20,8 @@ import (
 )
 
 // shelve puts n images into the index, every tenth of them root's.
-func (s *server) shelve(tb testing.TB, n int) {
-	tb.Helper()
+func (s *server) shelve(n int) {
+	s.t.Helper()
 	for i := range n {
 		user := "1000"
 		if i%10 == 0 {
@@ -43,8 +43,8 @@ func (s *server) shelve(tb testing.TB, n int) {
 			},
 			Layers: layers, PushedAt: time.Unix(1_790_000_000, 0), PushedBy: "ci",
 		}
-		if err := s.app.store.Push(tb.Context(), a, []policy.TagMove{{Tag: fmt.Sprint("v", i)}}); err != nil {
-			tb.Fatal(err)
+		if err := s.app.store.Push(s.t.Context(), a, []policy.TagMove{{Tag: fmt.Sprint("v", i)}}); err != nil {
+			s.t.Fatal(err)
 		}
 	}
 }
@@ -156,6 +156,35 @@ func TestAnAuditSaysWhatWouldStop(t *testing.T) {
 			t.Errorf("the record has no audit\n%s", out)
 		}
 	})
+}
+
+// Each image of many is judged once, and what is counted by project is all there is.
+func TestAnAuditOfManyImagesMissesNone(t *testing.T) {
+	s := start(t, t.TempDir())
+	const all = 3000
+	s.shelve(all)
+	begin := time.Now()
+	out, _ := s.cli("", "policy", "audit", "--bundle", noRootFolder(t), "--format", "json")
+	t.Logf("%d images in %s", all, time.Since(begin).Round(time.Millisecond))
+	var report auditReport
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if report.Images != all || report.Stopped != all/10 || report.Undecided+report.Skipped+report.Freed != 0 {
+		t.Errorf("%d images, %d stopped, %d freed, %d undecided, %d skipped",
+			report.Images, report.Stopped, report.Freed, report.Undecided, report.Skipped)
+	}
+	var images, stopped int64
+	for _, p := range report.Projects {
+		images, stopped = images+p.Images, stopped+p.Stopped
+		if p.Rules["house.no_root"] != p.Stopped {
+			t.Errorf("project %s: %d stopped, by rule %v", p.Project, p.Stopped, p.Rules)
+		}
+	}
+	// Every tenth image is root's, and they are in five of fifty projects.
+	if len(report.Projects) != 5 || stopped != all/10 || images != all/10 {
+		t.Errorf("%d projects with %d images, %d stopped", len(report.Projects), images, stopped)
+	}
 }
 
 // A list that breaks off is no audit, however it breaks.
