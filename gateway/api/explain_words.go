@@ -93,6 +93,8 @@ func verdictWords(e *ExplainedDecision) string {
 		return "It would be allowed"
 	case e.Supposed:
 		return "It would be denied"
+	case e.Decision.Verdict == policy.Allow.String() && e.Decision.BreakGlass != "":
+		return "It was allowed because glass was broken (" + line(e.Decision.BreakGlass) + ")"
 	case e.Decision.Verdict == policy.Allow.String():
 		return "It was allowed"
 	default:

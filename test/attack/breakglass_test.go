@@ -293,6 +293,9 @@ func TestBrokenGlassLeavesARecord(t *testing.T) {
 		if d.Action != "manifest.pull" || len(d.Waived) != 1 || d.Waived[0].Code != "image.root_user" || d.Waived[0].Waiver != id {
 			t.Errorf("%+v", d)
 		}
+		if page := w.as(alice, http.MethodGet, "/d/"+d.ID, nil, nil); page.Status != http.StatusOK || !strings.Contains(string(page.Body), "because glass was broken ("+id+")") {
+			t.Errorf("the page of decision %s: %d %s", d.ID, page.Status, page.Body)
+		}
 		shown := string(w.api(http.MethodGet, "/decisions/"+d.ID, nil))
 		for _, want := range []string{id, "rollback of the night", "INC-1", `"level":"full"`} {
 			if !strings.Contains(shown, want) {
