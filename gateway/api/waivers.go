@@ -37,6 +37,10 @@ type WaiverSources interface {
 // soon is how long before its end a waiver is expiring, unless a call says another time.
 const soon = 7 * 24 * time.Hour
 
+// mostAsked is how many waivers of one person wait for a decision at most: whoever may
+// ask must not fill the database.
+const mostAsked = 100
+
 // mostProjects is in how many projects one waiver is judged at most.
 const mostProjects = 1000
 
@@ -135,10 +139,34 @@ func (a *API) createWaiver(c *call) (plan, error) {
 		return p, fmt.Errorf("make waiver %s: %w", w.ID, policy.ErrConflict)
 	}
 	p.do = func(ctx context.Context) (any, error) {
+		if err := a.mayAsk(ctx, w); err != nil {
+			return nil, err
+		}
 		made, err := a.cfg.Waivers.AddWaiver(ctx, w)
 		return shownWaiver(made, c.now, soon), err
 	}
 	return p, nil
+}
+
+// mayAsk refuses one more request of somebody with too many of them.
+func (a *API) mayAsk(ctx context.Context, w policy.Waiver) error {
+	if w.State != policy.WaiverPending {
+		return nil
+	}
+	all, err := a.cfg.Waivers.Waivers(ctx, w.Workspace)
+	if err != nil {
+		return err
+	}
+	waiting := 0
+	for i := range all {
+		if all[i].RequestedBy == w.RequestedBy && all[i].State != policy.WaiverApproved {
+			waiting++
+		}
+	}
+	if waiting >= mostAsked {
+		return refuse("%s has asked for %d waivers that were not approved: take one back first", w.Requester, waiting)
+	}
+	return nil
 }
 
 func (a *API) updateWaiver(c *call) (plan, error) {

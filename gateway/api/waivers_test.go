@@ -247,3 +247,31 @@ func TestWaiversAreListedByWhatTheyAmountTo(t *testing.T) {
 		}
 	}
 }
+
+func TestNobodyFillsTheDatabaseWithRequests(t *testing.T) {
+	w := newWorld()
+	a := w.api(t)
+	post := func(state string) (int, string) {
+		return do(t, a, alice, "POST", "/waivers", `{"state":"`+state+`","rule":"a.b","projects":["team"],`+year+`}`)
+	}
+	for range mostAsked {
+		if status, body := post("pending"); status != http.StatusCreated {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+	if status, body := post("pending"); status != http.StatusBadRequest || !strings.Contains(body, "take one back") {
+		t.Fatalf("%d %s", status, body)
+	}
+	if status, body := post("approved"); status != http.StatusCreated {
+		t.Fatalf("one that waits for nobody: %d %s", status, body)
+	}
+	for id, one := range w.waivers {
+		if one.State == policy.WaiverPending {
+			delete(w.waivers, id)
+			break
+		}
+	}
+	if status, body := post("pending"); status != http.StatusCreated {
+		t.Fatalf("after one was taken back: %d %s", status, body)
+	}
+}

@@ -1,8 +1,10 @@
 package opa_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +102,39 @@ func TestAWaiverThatLiftsNothingIsAWarning(t *testing.T) {
 	ev := compileWith(t, withWaivers("waivers.json", `{"W-1":{"rule":"rbac.admin","owner":"a","expires":"2026-12-01T00:00:00Z"},"W-2":`+goodWaiver+`}`)...)
 	if all := ev.Warnings(); len(all) != 1 || !strings.Contains(all[0], "W-1") || !strings.Contains(all[0], "rbac.admin") {
 		t.Fatalf("the author is told %q", all)
+	}
+}
+
+// What was recorded under a bundle with waivers is judged again as it was, and by
+// another bundle with the waivers of that one.
+func TestARecordedInputIsJudgedAgainWithTheWaiversOfTheBundle(t *testing.T) {
+	with := compileWith(t, withWaivers("waivers.json", `{"W-1":`+goodWaiver+`,"W-5":`+goodWaiver+`}`)...)
+	without := compileWith(t, withWaivers()...)
+	f := pullFacts(with)
+	f.Revision = with.Revision()
+	repo := f.Request.Repository
+	row := policy.Waiver{ID: "W-1", Rule: "other.rule", Owner: "bob", Origin: policy.WaiverOfAPI, State: policy.WaiverApproved, Expires: f.Request.At.Add(time.Hour)}
+	later := row
+	later.ID = "W-3"
+	f.Waivers = append([]policy.Waiver{row}, with.Waivers(repo, "", f.Request.At)...)
+	f.Waivers = append(f.Waivers, later)
+	slices.SortStableFunc(f.Waivers, func(a, b policy.Waiver) int { return strings.Compare(a.ID, b.ID) })
+	doc := policy.Document(f)
+	same := policy.Transpose(doc, f.Project.Packs, with)
+	one, errOne := json.Marshal(doc)
+	two, errTwo := json.Marshal(same)
+	if errOne != nil || errTwo != nil || string(one) != string(two) {
+		t.Fatalf("before the same bundle it is another input:\n%s\n%s", one, two)
+	}
+	if d, err := with.DecideInput(t.Context(), same); err != nil || !d.Allowed() || len(d.Waived) != 2 {
+		t.Fatalf("%+v %v", d, err)
+	}
+	if d, err := without.DecideInput(t.Context(), policy.Transpose(doc, f.Project.Packs, without)); err != nil || d.Allowed() || len(d.Waived) != 0 {
+		t.Fatalf("by a bundle without waivers: %+v %v", d, err)
+	}
+	back := policy.Transpose(policy.Transpose(doc, f.Project.Packs, without), f.Project.Packs, with)
+	if raw, err := json.Marshal(back); err != nil || string(raw) != string(one) {
+		t.Fatalf("there and back it is another input:\n%s\n%s", one, raw)
 	}
 }
 
