@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -56,6 +57,35 @@ func TestADenialNamesTheAddressOfItsPage(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// sessions knows one cookie.
+type sessions struct{}
+
+func (sessions) Caller(_ context.Context, workspace string, r *http.Request) (policy.Principal, error) {
+	c, err := r.Cookie("session")
+	switch {
+	case err != nil:
+		return policy.Principal{}, policy.ErrNotFound
+	case c.Value != "good":
+		return policy.Principal{}, policy.ErrUnauthenticated
+	}
+	return policy.Principal{Workspace: workspace, Issuer: "https://sso", ID: "carol", Kind: policy.KindUser}, nil
+}
+
+func TestABrowserWithASessionOpensThePageOfADecision(t *testing.T) {
+	page := &handler{}
+	h := newHouse(t, func(c *gateway.Config) { c.Decisions, c.Sessions = page, sessions{} })
+	if w := h.do(request("GET", "/d/01ABC", with("Cookie", "session=good"))); w.Code != 200 || page.last.Principal.ID != "carol" {
+		t.Errorf("with a session: %d %+v", w.Code, page.last)
+	}
+	before := page.calls
+	if w := h.do(request("GET", "/d/01ABC", with("Cookie", "session=over"))); w.Code != 401 || page.calls != before {
+		t.Errorf("with one that is over: %d", w.Code)
+	}
+	if h.do(request("GET", "/d/01ABC", with("Cookie", "session=good"), basic("alice"))); page.last.Principal.ID != "alice" {
+		t.Errorf("a header says who asks before a cookie does: %+v", page.last)
 	}
 }
 

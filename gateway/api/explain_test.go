@@ -228,6 +228,14 @@ func TestWhatCannotBeJudgedAgainIsShownAsItWasRecorded(t *testing.T) {
 	}
 }
 
+func TestWhatPassedUnderBrokenGlassIsNoCleanVerdict(t *testing.T) {
+	w := newWorld()
+	w.records = []DecisionRecord{record("glass", func(r *DecisionRecord) { r.Verdict, r.BreakGlass, r.Deny = "allow", "bg-1", nil })}
+	if page := open(t, w.api(t), alice, "GET", "/d/glass", ""); !strings.HasPrefix(page.Body.String(), "It was allowed under broken glass only: ") {
+		t.Errorf("%d %s", page.Code, page.Body)
+	}
+}
+
 func TestAnExplanationComparesWithWhatWasRecorded(t *testing.T) {
 	w := newWorld()
 	w.records = []DecisionRecord{record("mine", nil)}
@@ -307,14 +315,15 @@ func FuzzThePageOfADecision(f *testing.F) {
 	for _, s := range []string{"mine", "", "..", "%2e", "a\x00b", hostile, "01M7YQR3T9BM7D824PDZN6ECXV/"} {
 		f.Add(s)
 	}
+	w := newWorld()
+	w.deny = ownOrNone
+	w.records = []DecisionRecord{record("theirs", func(r *DecisionRecord) { r.Subject = "bob" })}
+	a, err := newAPI(w)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, id string) {
-		w := newWorld()
-		w.deny = ownOrNone
-		w.records = []DecisionRecord{record("theirs", func(r *DecisionRecord) { r.Subject = "bob" })}
-		a, err := newAPI(w)
-		if err != nil {
-			t.Fatal(err)
-		}
+		w.asked = nil
 		if got := open(t, a, alice, "GET", "/d/"+id, browser); got.Code != 404 || got.Body.String() != open(t, a, alice, "GET", "/d/absent", "").Body.String() {
 			t.Fatalf("%d %s", got.Code, got.Body)
 		}
@@ -325,12 +334,13 @@ func FuzzAWhatIf(f *testing.F) {
 	for _, s := range []string{`{"image":"team/app:1","user":"member","action":"manifest.pull"}`, `{"image":"h:1/a/b@sha256:x","action":"blob.push"}`, `[]`, `{"action":1}`} {
 		f.Add(s)
 	}
+	w := newWorld()
+	a, err := newAPI(w)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, body string) {
-		w := newWorld()
-		a, err := newAPI(w)
-		if err != nil {
-			t.Fatal(err)
-		}
+		w.asked = nil
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, Prefix+"/policy/explain", strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
 		rec := httptest.NewRecorder()

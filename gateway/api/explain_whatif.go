@@ -193,7 +193,7 @@ func (a *API) suppose(ctx context.Context, req policy.Request) (ExplainedDecisio
 		At: req.At, Workspace: req.Principal.Workspace, Action: req.Action, Purpose: req.Purpose,
 		Subject: req.Principal.ID, Issuer: req.Principal.Issuer, Project: req.Repository.Project(),
 		Repository: req.Repository.Name, Reference: req.Reference.Value, Verdict: d.Verdict.String(),
-		Deny: d.Deny, Warn: d.Warn, Dryrun: d.Dryrun, Waived: d.Waived, Visible: d.Visible, Message: d.Message, Revision: x.Revision,
+		Deny: d.Deny, Warn: d.Warn, Dryrun: d.Dryrun, Waived: d.Waived, Visible: d.Visible, Message: d.Message, BreakGlass: d.BreakGlass, Revision: x.Revision,
 	}
 	if req.Artifact != nil {
 		out.Decision.Digest = string(req.Artifact.Digest)

@@ -89,6 +89,10 @@ func verdictWords(e *ExplainedDecision) string {
 	switch {
 	case e.Decision.Verdict == outageVerdict:
 		return "No decision was possible"
+	case e.Decision.BreakGlass != "" && e.Supposed:
+		return "It would be allowed under broken glass only"
+	case e.Decision.BreakGlass != "":
+		return "It was allowed under broken glass only"
 	case e.Decision.Verdict == policy.Allow.String() && e.Supposed:
 		return "It would be allowed"
 	case e.Supposed:
