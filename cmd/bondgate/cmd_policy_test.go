@@ -111,6 +111,7 @@ func TestPolicyReplay(t *testing.T) {
 		says     string
 	}{
 		{"the bundle that decided answers the same", []string{"--bundle", same}, 0, "nothing changes that was not expected"},
+		{"and says so", []string{"--bundle", same}, 0, "requests), 0 of them not as recorded"},
 		{"and so it does of a file", []string{"--bundle", same, "--from", file}, 0, "nothing changes that was not expected"},
 		{"a rule more denies", []string{"--bundle", strict}, 1, "not expected: mine.latest: newly denied"},
 		{"and tells whom", []string{"--bundle", strict, "--from", file}, 1, "admin manifest.pull team/app:latest"},

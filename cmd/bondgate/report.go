@@ -71,6 +71,9 @@ func reportTable(w io.Writer, r *replay.Report) error {
 		fmt.Fprintf(&out, "skipped %s: %s\n", numberOf(r.Skipped[why]), clean(why))
 	}
 	fmt.Fprintf(&out, "the same answer: %s\n", numberOf(r.Same))
+	if r.SameBundle.Decisions > 0 {
+		fmt.Fprintf(&out, "decided by this very bundle: %s, %d of them not as recorded\n", numberOf(r.SameBundle), r.Unequal.Decisions)
+	}
 	var rows [][]string
 	silent := 0
 	for i := range r.Rules {

@@ -10,8 +10,10 @@ import (
 	"iter"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/bondgate/bondgate/policy/replay"
 )
@@ -287,6 +289,44 @@ func TestACaseIsJudgedAlikeWholeAndAsFarAsItIsLookedAt(t *testing.T) {
 		a, b := run(t, judge, replay.Options{}, whole...), run(t, judge, replay.Options{}, part...)
 		if !reflect.DeepEqual(a, b) || a.Replayed.Decisions != 300 {
 			t.Fatalf("%+v\n%+v", a, b)
+		}
+	}
+}
+
+// Codes that a rule makes of what it sees, and names of any length, do not make the
+// report grow with the log.
+func TestAReportIsBounded(t *testing.T) {
+	was := compiled(t, nil)
+	now := compiled(t, map[string]string{"a.rego": `package bondgate.rules.mine
+
+deny contains {"code": concat("", ["mine.", input.reference.value]), "msg": concat("", [input.reference.value, input.reference.value])} if {
+	input.action == "manifest.pull"
+}
+`})
+	one := decided(t, was, "D", 1, pull("p/app", "TAG"))
+	one.Subject = strings.Repeat("é", 4000)
+	cases := func(yield func(replay.Case, error) bool) {
+		for i := range replay.MaxRules + 200 {
+			c := one
+			c.Raw = bytes.Replace(c.Raw, []byte("TAG"), fmt.Appendf(nil, "%d%s", i, strings.Repeat("x", 3000)), 1)
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+	report, err := replay.Run(t.Context(), cases, now, replay.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Rules) != replay.MaxRules+1 || report.NewlyDenied.Decisions != replay.MaxRules+200 {
+		t.Fatalf("%d rules, %+v", len(report.Rules), report.Totals)
+	}
+	if rest := ruleOf(t, report, replay.OtherRules); rest.NewlyDenied != 200 || rest.Subjects.Count != 1 {
+		t.Fatalf("%+v", rest)
+	}
+	for _, r := range report.Rules {
+		if len(r.Code) > 512 || len(r.Samples[0].Now) > 512 || len(r.Samples[0].Subject) > 512 || !utf8.ValidString(r.Samples[0].Subject) {
+			t.Fatalf("%+v", r)
 		}
 	}
 }
