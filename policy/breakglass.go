@@ -9,7 +9,8 @@ type BreakGlass struct {
 	ID        string `json:"id"`
 	Workspace string `json:"-"`
 	// Issuer, Subject and Kind are who has the grant: one person, or one robot or
-	// workload that is named as such. A person's grant is not their robots'.
+	// workload that is named as such. A person's grant is not their robots'; a
+	// robot is named without what names of robots begin with.
 	Issuer  string `json:"issuer"`
 	Subject string `json:"subject"`
 	Kind    Kind   `json:"kind"`

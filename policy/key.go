@@ -11,9 +11,9 @@ import (
 // collide: every part of a request that [Document] can show, in a form that is
 // unambiguous (lengths before values), projected on what the bundle can read.
 //
-// What is not in the key is a function of what is: roles, project, packs and
-// waivers follow from principal and repository under one revision of the
-// directory; an artifact's facts from its stamp; the time from the second. A
+// What is not in the key is a function of what is: roles, project, packs, waivers
+// and a grant for an emergency follow from principal and repository under one
+// revision of the directory and in one second; an artifact's facts from its stamp; the time from the second. A
 // cache generation holds one directory revision, one bundle and one second.
 
 // field is a part of the input that is in the key only when the bundle can read
