@@ -228,6 +228,7 @@ func TestAFilterTellsNoProjectFromNone(t *testing.T) {
 		{http.MethodHead, "/api/v2.0/projects?project_name=blue", "/api/v2.0/projects?project_name=purple"},
 		{http.MethodGet, "/api/v1/decisions?project=blue", "/api/v1/decisions?project=purple"},
 		{http.MethodGet, "/api/v1/breakglass?project=blue", "/api/v1/breakglass?project=purple"},
+		{http.MethodGet, "/api/v1/waivers?project=blue", "/api/v1/waivers?project=purple"},
 		{http.MethodGet, "/api/v2.0/robots?q=ProjectID=" + id, "/api/v2.0/robots?q=ProjectID=999999"},
 		{http.MethodGet, "/api/v2.0/projects?name=blue", "/api/v2.0/projects?name=purple"},
 		{http.MethodGet, "/api/v2.0/projects?q=name=blue", "/api/v2.0/projects?q=name=purple"},
