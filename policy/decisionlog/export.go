@@ -16,7 +16,7 @@ import (
 
 const (
 	// batchOfAll is how many records are read at once for a walk of many.
-	batchOfAll = 128
+	batchOfAll = 512
 	// factWindow is how many bytes of facts whoever writes an export and whoever
 	// reads it remember: a fact is sent again when it fell out.
 	factWindow = 64 << 20

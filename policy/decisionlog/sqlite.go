@@ -35,6 +35,8 @@ type days struct {
 
 	mu      sync.RWMutex
 	current *dayFile // nil until the first batch, and after a failure
+	// firsts are the first order numbers of days.
+	firsts map[string]int64
 
 	// appending is held from the first row of a batch to its heads.
 	appending sync.Mutex
@@ -97,7 +99,7 @@ func openDays(ctx context.Context, dir string, log *slog.Logger) (*days, error) 
 	if err != nil {
 		return nil, errors.Join(err, heads.close())
 	}
-	d := &days{dir: dir, heads: heads, codec: c, log: log}
+	d := &days{dir: dir, heads: heads, codec: c, log: log, firsts: map[string]int64{}}
 	d.stopped, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 	return d, nil
 }

@@ -42,6 +42,9 @@ func (d *days) drop(ctx context.Context, day string) error {
 	if err := d.heads.dropped(ctx, ends); err != nil {
 		return err
 	}
+	d.mu.Lock()
+	delete(d.firsts, day)
+	d.mu.Unlock()
 	for _, suffix := range []string{"-wal", "-shm", ""} {
 		if err := os.Remove(d.path(day) + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err

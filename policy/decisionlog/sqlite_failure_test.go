@@ -110,7 +110,9 @@ func TestWrittenRecordsSurviveAKill(t *testing.T) {
 	}
 	dir := t.TempDir()
 	wrote := map[string]bool{}
-	for round := range 3 {
+	// It dies while batches are written, while small blocks are packed together
+	// (every 256 of them), and while segments are made (every 8192 records).
+	for round, after := range []int{200, 530, 257, 1024, 3, 700} {
 		child := exec.Command(os.Args[0], "-test.run=^TestWrittenRecordsSurviveAKill$")
 		child.Env = append(os.Environ(), childFolder+"="+dir)
 		out, err := child.StdoutPipe()
@@ -124,34 +126,49 @@ func TestWrittenRecordsSurviveAKill(t *testing.T) {
 		for lines.Scan() {
 			if id, ok := strings.CutPrefix(lines.Text(), "wrote "); ok {
 				wrote[id] = true
-				if n++; n == 200+round {
+				if n++; n == after {
 					child.Process.Kill()
 				}
 			}
 		}
 		child.Wait()
-		if n < 200 {
+		if n < after {
 			t.Fatalf("the child wrote %d records", n)
 		}
-	}
-	l := openIn(t, dir)
-	for id := range wrote {
-		if _, err := l.Show(t.Context(), id); err != nil {
-			t.Errorf("written and gone: %v", err)
+		l := openIn(t, dir)
+		if r := verified(t, l); !r.Intact() || r.Records < int64(len(wrote)) {
+			t.Errorf("round %d: %d were written, report %+v", round, len(wrote), r)
 		}
-	}
-	if r := verified(t, l); !r.Intact() || r.Records < int64(len(wrote)) {
-		t.Errorf("report %+v", r)
+		found := map[string]bool{}
+		for e, err := range l.All(t.Context(), Query{Verdict: verdictDeny}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[e.ID] = true
+		}
+		for id := range wrote {
+			if !found[id] {
+				t.Errorf("round %d: the denial %s was answered and is gone", round, id)
+			}
+		}
+		if err := l.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
+// writeUntilKilled answers denials, which are written first, and allows, which are
+// written soon.
 func writeUntilKilled(t *testing.T, dir string) {
 	l := openIn(t, dir)
 	for who := range 4 {
 		go func() {
 			for i := 0; ; i++ {
 				id := fmt.Sprintf("%d-%d-%d", os.Getpid(), who, i)
-				if err := l.Write(context.Background(), record(id)); err != nil {
+				for k := range 20 {
+					_ = l.Open(record(fmt.Sprint("open-", id, "-", k))) // what does not fit is not taken
+				}
+				if err := l.Write(context.Background(), record(id, denied)); err != nil {
 					fmt.Println(err)
 					return
 				}

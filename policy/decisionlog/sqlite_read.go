@@ -79,11 +79,7 @@ func (d *days) tail(ctx context.Context, s search) ([]row, error) {
 
 func (d *days) from(ctx context.Context, all []string, n int64) ([]string, error) {
 	for i, day := range slices.Backward(all) {
-		var first int64
-		err := d.inDay(ctx, day, func(v *view) (err error) {
-			first, _, err = v.bounds(ctx)
-			return err
-		})
+		first, err := d.first(ctx, day)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", day, err)
 		}
@@ -92,6 +88,27 @@ func (d *days) from(ctx context.Context, all []string, n int64) ([]string, error
 		}
 	}
 	return all, nil
+}
+
+// first answers the first order number of a day. Once there is one it stays, so it
+// is remembered: whoever reads all days asks for it at every page.
+func (d *days) first(ctx context.Context, day string) (n int64, err error) {
+	d.mu.RLock()
+	n = d.firsts[day]
+	d.mu.RUnlock()
+	if n > 0 {
+		return n, nil
+	}
+	err = d.inDay(ctx, day, func(v *view) (err error) {
+		n, _, err = v.bounds(ctx)
+		return err
+	})
+	if err == nil && n > 0 {
+		d.mu.Lock()
+		d.firsts[day] = n
+		d.mu.Unlock()
+	}
+	return n, err
 }
 
 func (d *days) show(ctx context.Context, id string) (row, factReader, func(), error) {
