@@ -28,7 +28,7 @@ type SinkConfig struct {
 	Type            string            `yaml:"type" json:"type" jsonschema:"description=http posts gzipped JSON as OPA does to a service of decision logs. stdout writes a JSON line a decision to standard output.,enum=http,enum=stdout"`
 	URL             string            `yaml:"url,omitempty" json:"url,omitempty" jsonschema:"description=The service. /logs and the partition are added to it. No credentials: they are in files."`
 	Partition       string            `yaml:"partition,omitempty" json:"partition,omitempty" jsonschema:"description=Part of the path after /logs."`
-	Labels          map[string]string `yaml:"labels,omitempty" json:"labels,omitempty" jsonschema:"description=Labels of every event beside app and id."`
+	Labels          map[string]string `yaml:"labels,omitempty" json:"labels,omitempty" jsonschema:"description=Labels of every event. Its id is the replica that decided; its app is bondgate unless it is given here."`
 	BearerTokenFile string            `yaml:"bearer_token_file,omitempty" json:"bearer_token_file,omitempty" jsonschema:"description=File with a token for the service. It is read for each delivery."`
 	Username        string            `yaml:"username,omitempty" json:"username,omitempty" jsonschema:"description=Name for the service if it has no tokens."`
 	PasswordFile    string            `yaml:"password_file,omitempty" json:"password_file,omitempty" jsonschema:"description=File with the password. It is read for each delivery."`

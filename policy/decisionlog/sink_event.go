@@ -85,7 +85,7 @@ type eventOurs struct {
 // eventOf writes an event. It fails for what is no JSON only.
 func eventOf(e Entry, in eventInput, labels map[string]string) ([]byte, error) {
 	out := event{
-		Labels:     map[string]string{"app": "bondgate", "id": e.Writer},
+		Labels:     map[string]string{"app": "bondgate"},
 		DecisionID: e.ID, Path: eventPath, Input: in.doc, Erased: in.erased, Masked: pointers(e.Masked), RequestedBy: in.address,
 		Timestamp: e.At.UTC(),
 		Custom: map[string]eventOurs{"bondgate": {
@@ -99,6 +99,7 @@ func eventOf(e Entry, in eventInput, labels map[string]string) ([]byte, error) {
 	for name, v := range labels {
 		out.Labels[name] = v
 	}
+	out.Labels["id"] = e.Writer // as OPA's id, it says who decided
 	if e.Revision != "" {
 		out.Bundles = map[string]eventBundle{"bondgate": {e.Revision}}
 	}

@@ -189,7 +189,7 @@ func (s *sink) load(ctx context.Context, r row, b *load) (bool, error) {
 		if r.writer != "" { // else its block is gone: the gap in the chain counts it
 			b.at.Lost++
 		}
-		return true, nil //nolint:nilerr // it is counted, and the rest goes on
+		return true, nil
 	}
 	event, bare, err := s.event(ctx, e, r)
 	if err != nil {

@@ -38,7 +38,7 @@ func TestAnEventIsInTheFormatOfOPAsDecisionLogs(t *testing.T) {
 		doc:     json.RawMessage(`{"action":"manifest.pull","request":{"client_ip":"10.1.2.3"},"subject":{"claims":{"e/mail":"hmac:0011223344556677"},"name":"alice"}}`),
 		address: "10.1.2.3",
 	}
-	got, err := eventOf(e, in, map[string]string{"site": "fra"})
+	got, err := eventOf(e, in, map[string]string{"site": "fra", "id": "another"})
 	if err != nil {
 		t.Fatal(err)
 	}

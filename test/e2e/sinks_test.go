@@ -166,3 +166,44 @@ func TestEveryDecisionReachesTheSinksThroughKills(t *testing.T) {
 		t.Errorf("the status says nothing of it:\n%s", status)
 	}
 }
+
+// A collector that crashes takes the end of the pipe with it. A program that
+// writes to its standard output then is ended by the system, unless it takes care.
+func TestARegistryOutlivesWhoReadsItsStandardOutput(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	g := harness.StartGateway(t, harness.Options{Stdout: writer, Config: `decisions:
+  sinks:
+    - {name: console, type: stdout}
+`})
+	lines := bufio.NewReader(reader)
+	ask := func() {
+		t.Helper()
+		if r := g.Do(http.MethodGet, "/v2/", harness.AdminUser, harness.AdminPassword, nil, nil); r.Status != http.StatusOK {
+			t.Fatalf("%d %s", r.Status, r.Body)
+		}
+	}
+	ask()
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e decisionEvent
+		if json.Unmarshal(line, &e) == nil && e.Path == "bondgate/decision" {
+			break
+		}
+	}
+	reader.Close()
+	harness.Eventually(t, "the status says that decisions wait", func() error {
+		ask()
+		if said := g.CLI("status").OK(t); !strings.Contains(said, "broken pipe") || !strings.Contains(said, "not delivered") {
+			return fmt.Errorf("it says %s", said)
+		}
+		return nil
+	})
+	ask()
+}

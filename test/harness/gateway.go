@@ -31,6 +31,8 @@ type Options struct {
 	Env []string
 	// DataDir is kept between gateways when it is given.
 	DataDir string
+	// Stdout gets the server's standard output; nil for its log.
+	Stdout *os.File
 	// Binary is another build of the server; empty for the one that is shipped,
 	// whose command line is used in any case.
 	Binary string
@@ -131,6 +133,9 @@ func (g *Gateway) launch(env []string) {
 	cmd.Env = append(os.Environ(), "BONDGATE_ADMIN_PASSWORD="+AdminPassword)
 	cmd.Env = append(append(cmd.Env, g.options.Env...), env...)
 	cmd.Dir = g.t.TempDir()
+	if g.options.Stdout != nil {
+		cmd.Stdout = g.options.Stdout
+	}
 	g.process = start(g.t, "bondgate", cmd)
 }
 

@@ -38,7 +38,9 @@ type Process struct {
 func start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{Name: name, cmd: cmd, done: make(chan struct{}), log: &logBuffer{}, quit: syscall.SIGTERM}
-	cmd.Stdout, cmd.Stderr = p.log, p.log
+	if cmd.Stderr = p.log; cmd.Stdout == nil {
+		cmd.Stdout = p.log
+	}
 	// A group of its own: what the program starts dies with it, and nothing else.
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
