@@ -184,6 +184,8 @@ func whyOf(d *api.DecisionRecord) string {
 		return "[" + d.Deny[0].Code + "] " + d.Deny[0].Message
 	case d.BreakGlass != "":
 		return strings.TrimSuffix("glass broken by "+d.BreakGlass+": "+d.Justification, ": ")
+	case len(d.Waived) > 0:
+		return "[" + d.Waived[0].Code + "] waived by " + d.Waived[0].Waiver
 	default:
 		return ""
 	}

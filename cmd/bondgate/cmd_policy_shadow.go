@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bondgate/bondgate/gateway/api"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -109,8 +108,15 @@ func printDifferences(cmd *cobra.Command, all []policy.Difference) error {
 	}
 	var rows [][]string
 	for _, d := range all[:min(len(all), someDifferences)] {
-		as := api.DecisionRecord{Action: d.Action, Subject: d.Subject, Project: d.Project, Repository: d.Repository, Reference: d.Reference}
-		rows = append(rows, []string{stamp(d.At), string(d.Kind), string(d.Action), nameOf(&as), whatOf(&as), differing(&d), d.Decision})
+		what := orDash(d.Repository)
+		if d.Reference != "" {
+			what += " " + d.Reference
+		}
+		subject := d.Subject
+		if subject == "" {
+			subject = "anonymous"
+		}
+		rows = append(rows, []string{stamp(d.At), string(d.Kind), string(d.Action), subject, what, differing(&d), d.Decision})
 	}
 	if err := say(cmd, ""); err != nil {
 		return err

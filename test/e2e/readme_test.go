@@ -59,19 +59,20 @@ func TestTheCommandsOfThePagesRunAsTheyStand(t *testing.T) {
 	}
 }
 
-// policyPage makes a folder of the example of docs/policy.md that is of a package.
-func policyPage(t *testing.T, pkg string) string {
+// policyPage makes a folder of one of the two examples of docs/policy.md: a rule,
+// and masks.
+func policyPage(t *testing.T, which int) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(harness.Root(), "docs", "policy.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := regexp.MustCompile("(?s)```rego\n(package " + regexp.QuoteMeta(pkg) + "\n.*?)```").FindSubmatch(text)
-	if block == nil {
-		t.Fatalf("docs/policy.md has no example of package %s", pkg)
+	blocks := regexp.MustCompile("(?s)```rego\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(blocks) != 2 {
+		t.Fatalf("docs/policy.md has %d Rego blocks, want two", len(blocks))
 	}
 	folder := t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, "page.rego"), block[1], 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "page.rego"), blocks[which][1], 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return folder
@@ -79,7 +80,7 @@ func policyPage(t *testing.T, pkg string) string {
 
 // The example of docs/policy.md is one that a reader starts from.
 func TestTheRuleOfThePolicyPageDenies(t *testing.T) {
-	folder := policyPage(t, "bondgate.rules.teams")
+	folder := policyPage(t, 0)
 	g := staffed(t, harness.Options{Policy: folder})
 	crane := harness.Crane(t)
 	crane.Credentials(g.Host, alice, password)
@@ -108,7 +109,7 @@ func TestTheSchemaInDocsIsTheBinarys(t *testing.T) {
 
 // And so are its masks.
 func TestTheMasksOfThePolicyPageHideAndDrop(t *testing.T) {
-	g := harness.StartGateway(t, harness.Options{Policy: policyPage(t, "system.log")})
+	g := harness.StartGateway(t, harness.Options{Policy: policyPage(t, 1)})
 	for _, path := range []string{"/v2/", "/v2/team/app/tags/list"} {
 		g.Do(http.MethodGet, path, harness.AdminUser, harness.AdminPassword, nil, nil)
 	}

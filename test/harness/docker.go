@@ -58,6 +58,11 @@ func StartDocker(t testing.TB) *Docker {
 	return d
 }
 
+// Env is what makes any docker client a client of this daemon.
+func (d *Docker) Env() []string {
+	return append([]string{"DOCKER_CONFIG=" + d.config, "DOCKER_HOST=" + d.socket, "DOCKER_CONTEXT="}, d.more...)
+}
+
 // Run runs the docker client against the daemon, with credentials of its own.
 func (d *Docker) Run(args ...string) Result {
 	d.t.Helper()
@@ -67,8 +72,7 @@ func (d *Docker) Run(args ...string) Result {
 // RunWithInput is Run with something to read on standard input.
 func (d *Docker) RunWithInput(input string, args ...string) Result {
 	d.t.Helper()
-	env := []string{"DOCKER_CONFIG=" + d.config, "DOCKER_HOST=" + d.socket, "DOCKER_CONTEXT="}
-	return Run(d.t, append(env, d.more...), input, d.client, args...)
+	return Run(d.t, d.Env(), input, d.client, args...)
 }
 
 // Login stores credentials, as a person does who pastes the line that the server prints.
