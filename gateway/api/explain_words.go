@@ -209,6 +209,8 @@ func sayChange(r *policy.ExplainedReason, c policy.Change) string {
 		}
 	case c.Path == "subject.anonymous":
 		return "signed in"
+	case c.Path == "admin.after.self_decided" && c.To == false:
+		return "decided by another person"
 	case c.Path == "project.public" && c.To == true:
 		return "in a public project"
 	case strings.HasPrefix(c.Path, "waivers["):

@@ -21,7 +21,7 @@ var costs = map[string]int{
 	"artifact.layers": 13, "artifact.tags": 16, "artifact.size": 17, "artifact.pushed": 60,
 	"artifact.digest": 0, "artifact.role": 0, "artifact.kind": 0, "artifact.subject_digest": 0, "artifact.index": 0,
 	"reference": 0, "reference.value": 12, "reference.exists": 60,
-	"admin": 0, "admin.after": 15, "admin.auto": 70,
+	"admin": 0, "admin.after": 15, "admin.after.state": 64, "admin.auto": 70,
 
 	"subject": 0, "subject.anonymous": 19, "subject.roles": 20, "subject.disabled": 25, "subject.groups": 30,
 	"subject.grants": 35, "subject.limits": 36, "subject.auth": 37, "subject.claims": 38,
@@ -49,25 +49,25 @@ func costOf(at trail) int {
 }
 
 // mostPerPlace bounds the values that are tried at one place.
-const mostPerPlace = 20
+const mostPerPlace = 12
 
 // candidates are the changes that may turn a reason, the easiest first.
 func (s *search) candidates(r *policy.ExplainedReason, heard *speech) []candidate {
 	words := s.vocabulary(r, heard)
 	var out []candidate
 	seen := map[string]bool{}
-	add := func(cost int, changes ...change) {
+	add := func(cost, turn int, changes ...change) {
 		raw, err := json.Marshal(s.written(changes))
 		if err != nil || seen[string(raw)] {
 			return
 		}
 		seen[string(raw)] = true
-		out = append(out, candidate{changes: changes, cost: cost})
+		out = append(out, candidate{changes: changes, cost: cost, turn: turn})
 	}
 	for _, p := range s.places(heard) {
 		for i, step := range p.at {
 			if _, index := step.(int); index && !elsewhere[p.at[:i].String()] && removable(p.at[:i+1], heard) {
-				add(costOf(p.at[:i+1])+1, change{at: p.at[:i+1], gone: true})
+				add(costOf(p.at[:i+1])+1, 0, change{at: p.at[:i+1], gone: true})
 			}
 		}
 		cost := costOf(p.at)
@@ -78,26 +78,37 @@ func (s *search) candidates(r *policy.ExplainedReason, heard *speech) []candidat
 			cost = min(cost, 9) // what the entry is about comes before everything else
 		}
 		for i, to := range s.values(p.at, words.with(p.near)) {
-			add(cost, change{at: p.at, to: to})
 			if i == mostPerPlace {
 				break
 			}
+			add(cost, i, change{at: p.at, to: to})
 		}
-		if _, there := p.at.get(s.doc); there {
-			add(cost+6, change{at: p.at, gone: true})
+		if value, there := p.at.get(s.doc); there && !holdsOthers(value) {
+			add(cost+6, 0, change{at: p.at, gone: true})
 		}
 	}
 	asked := slices.ContainsFunc(heard.reads, func(r read) bool { return strings.HasPrefix(trailOf(r.at).String(), "subject.roles") })
 	if asked || heard.pack == "rbac" {
 		for _, c := range s.promotions(trail{"subject", "roles"}) {
-			add(costs["subject.roles"], c...)
+			add(costs["subject.roles"], 0, c...)
 		}
 	}
+	// The first value of each place comes before the second one of any.
+	slices.SortStableFunc(out, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.cost, b.cost), cmp.Compare(a.turn, b.turn))
+	})
+	out = out[:min(len(out), mostSingles)]
 	for _, c := range s.exceptions(r) {
-		add(costOf(c.at), c)
+		out = append(out, candidate{changes: []change{c}, cost: costOf(c.at)})
 	}
 	slices.SortStableFunc(out, func(a, b candidate) int { return cmp.Compare(a.cost, b.cost) })
 	return out
+}
+
+// holdsOthers tells the objects: their members are changed one by one.
+func holdsOthers(value any) bool {
+	_, object := value.(map[string]any)
+	return object
 }
 
 // elsewhere are the places whose changes are made by promotions and exceptions.
@@ -110,7 +121,7 @@ func removable(at trail, heard *speech) bool {
 }
 
 // mostFields bounds the members of an object that are tried one by one.
-const mostFields = 12
+const mostFields = 24
 
 // places are the places that were read; of an object that was read as a whole, its
 // members that can be changed by themselves.

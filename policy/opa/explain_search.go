@@ -12,7 +12,7 @@ import (
 // Within mostTries, what one reason gets: so many single changes, so many pairs of
 // so many of them, and so many other ways once one is found.
 const (
-	mostSingles = 160
+	mostSingles = 200
 	mostPairs   = 160
 	mostPaired  = 24
 	mostOthers  = 4
@@ -31,6 +31,8 @@ type candidate struct {
 	changes []change
 	// cost says how hard it is for a person to make the changes, and how far-fetched.
 	cost int
+	// turn is which value of its place it is, what a person would put there first.
+	turn int
 }
 
 // search tries changes of one input.
@@ -75,11 +77,7 @@ func (s *search) turn(r *policy.ExplainedReason, heard *speech) (best []policy.C
 	all := s.candidates(r, heard)
 	var found []candidate
 	taken := map[string]bool{}
-	for i, c := range all {
-		if i == mostSingles {
-			s.cut = true
-			break
-		}
+	for _, c := range all {
 		where := c.changes[len(c.changes)-1].at.String()
 		if !taken[where] && s.turns(r, c.changes) {
 			taken[where] = true

@@ -19,6 +19,8 @@ import (
 type vocabulary struct {
 	texts   []string
 	numbers []json.Number
+	// fixed are texts that say what was asked: they belong nowhere else.
+	fixed map[string]bool
 }
 
 // mostWords bounds a vocabulary.
@@ -27,7 +29,15 @@ const mostWords = 48
 // vocabulary gathers the settings of the reason's pack, the constants of the rules
 // that were asked and what they read elsewhere.
 func (s *search) vocabulary(r *policy.ExplainedReason, heard *speech) vocabulary {
-	var v vocabulary
+	v := vocabulary{fixed: map[string]bool{}}
+	for _, read := range heard.reads {
+		at := trailOf(read.at)
+		if word, _ := at.get(s.doc); len(at) > 0 && costOf(at) == 0 {
+			if text, ok := word.(string); ok {
+				v.fixed[text] = true
+			}
+		}
+	}
 	for _, at := range settingsOf(s.doc, heard) {
 		value, _ := at.get(s.doc)
 		v.take(value)
@@ -35,8 +45,8 @@ func (s *search) vocabulary(r *policy.ExplainedReason, heard *speech) vocabulary
 	for _, rule := range heard.rules {
 		ast.WalkTerms(rule.Body, func(t *ast.Term) bool {
 			switch x := t.Value.(type) {
-			case ast.Ref:
-				return true // the names of fields are no values
+			case ast.Ref, ast.Object:
+				return true // the names of fields are no values, nor is what the rule says
 			case ast.String:
 				if !strings.ContainsAny(string(x), "% ") {
 					v.take(string(x))
@@ -68,7 +78,7 @@ func (s *search) vocabulary(r *policy.ExplainedReason, heard *speech) vocabulary
 func (v *vocabulary) take(value any) {
 	switch x := value.(type) {
 	case string:
-		if word := instance(x); word != "" && len(word) <= 256 && !slices.Contains(v.texts, word) && len(v.texts) < mostWords {
+		if word := instance(x); word != "" && !v.fixed[word] && len(word) <= 256 && !slices.Contains(v.texts, word) && len(v.texts) < mostWords {
 			v.texts = append(v.texts, word)
 		}
 	case json.Number:
@@ -101,7 +111,7 @@ func around(n json.Number) []json.Number {
 
 // with puts what stood beside a place before everything else.
 func (v vocabulary) with(near []any) vocabulary {
-	var out vocabulary
+	out := vocabulary{fixed: v.fixed}
 	for _, n := range near {
 		out.take(n)
 	}
@@ -131,11 +141,15 @@ func (s *search) values(at trail, words vocabulary) []any {
 		}
 	}
 	add(natural(at)...)
+	add(s.soon(at)...)
 	add(shape.enum...)
 	_, text := cur.(string)
 	_, number := cur.(json.Number)
 	flag, boolean := cur.(bool)
 	list, listed := cur.([]any)
+	if holdsOthers(cur) {
+		return nil
+	}
 	open := cur == nil
 	switch {
 	case boolean:
@@ -203,6 +217,25 @@ func natural(at trail) []any {
 		return []any{"example"}
 	}
 	return nil
+}
+
+// soon are the moments that people put where something ends: a day on, a quarter of
+// an hour.
+func (s *search) soon(at trail) []any {
+	if at[len(at)-1] != any("expires") {
+		return nil
+	}
+	moment, _ := (trail{"time", "rfc3339"}).get(s.doc)
+	text, _ := moment.(string)
+	now, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return nil
+	}
+	var out []any
+	for _, d := range []time.Duration{24 * time.Hour, 15 * time.Minute} {
+		out = append(out, now.Add(d).UTC().Format(time.RFC3339))
+	}
+	return out
 }
 
 // plainTerms are constants as JSON values.
