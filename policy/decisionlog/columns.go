@@ -93,17 +93,18 @@ func decodeFacets(text []byte) ([]uint32, error) {
 	return all, nil
 }
 
-// maxSegment is more records than any segment has.
-const maxSegment = 1 << 16
+// placed is the second of the texts, taken apart: the facet of the i-th record is
+// the one of the list that its place says.
+type placed struct {
+	runs  []run
+	width int
+	text  []byte
+	count int
+}
 
-// decodeColumns reads all three.
-func decodeColumns(facets, places, times []byte) (*columns, error) {
-	distinct, err := decodeFacets(facets)
-	if err != nil {
-		return nil, err
-	}
+func decodePlaces(distinct int, places []byte) (*placed, error) {
 	in := &cursor{rest: places}
-	c := &columns{}
+	p := &placed{width: 1}
 	k := in.uvarint()
 	if in.bad || k > maxSegment {
 		return nil, errDamaged
@@ -116,35 +117,60 @@ func decodeColumns(facets, places, times []byte) (*columns, error) {
 		}
 		at = r.n + r.count
 		total += r.count
-		c.runs = append(c.runs, r)
+		p.runs = append(p.runs, r)
 	}
-	width := 1
-	if len(distinct) > 1<<8 {
-		width = 2
+	if distinct > 1<<8 {
+		p.width = 2
 	}
-	if total < 1 || total > maxSegment || len(in.rest) != int(total)*width {
+	if total < 1 || total > maxSegment || len(in.rest) != int(total)*p.width {
 		return nil, errDamaged
 	}
-	c.facets = make([]uint32, total)
+	p.text, p.count = in.rest, int(total)
+	return p, nil
+}
+
+func (p *placed) at(i int) int {
+	if p.width == 1 {
+		return int(p.text[i])
+	}
+	return int(p.text[2*i]) | int(p.text[2*i+1])<<8
+}
+
+func decodeTimes(count int, text []byte) ([]int64, error) {
+	in := &cursor{rest: text}
+	times := make([]int64, count)
+	at := int64(0)
+	for i := range times {
+		at += in.varint()
+		times[i] = at
+	}
+	if in.bad || len(in.rest) > 0 {
+		return nil, errDamaged
+	}
+	return times, nil
+}
+
+// decodeColumns reads all three.
+func decodeColumns(facets, places, times []byte) (*columns, error) {
+	distinct, err := decodeFacets(facets)
+	if err != nil {
+		return nil, err
+	}
+	p, err := decodePlaces(len(distinct), places)
+	if err != nil {
+		return nil, err
+	}
+	c := &columns{runs: p.runs, facets: make([]uint32, p.count)}
 	for i := range c.facets {
-		k := int(in.rest[i*width])
-		if width == 2 {
-			k |= int(in.rest[i*width+1]) << 8
-		}
+		k := p.at(i)
 		if k >= len(distinct) {
 			return nil, errDamaged
 		}
 		c.facets[i] = distinct[k]
 	}
-	in = &cursor{rest: times}
-	c.times = make([]int64, total)
-	at = 0
-	for i := range c.times {
-		at += in.varint()
-		c.times[i] = at
-	}
-	if in.bad || len(in.rest) > 0 {
-		return nil, errDamaged
-	}
-	return c, nil
+	c.times, err = decodeTimes(p.count, times)
+	return c, err
 }
+
+// maxSegment is more records than any segment has.
+const maxSegment = 1 << 16

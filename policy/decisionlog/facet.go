@@ -1,8 +1,8 @@
 package decisionlog
 
 import (
+	"bytes"
 	"encoding/binary"
-	"slices"
 	"strings"
 )
 
@@ -87,26 +87,24 @@ func (s *naming) number(f facet, stream []byte) (uint32, []byte) {
 
 // names reads a stream, in pieces that each hold whole facets.
 type names struct {
-	words []string
-	count uint32
+	words            []string // of a reader that keeps them
+	wordCount, count uint32
 }
 
-// read calls do with the words' numbers of each facet of the next piece.
-func (s *names) read(piece []byte, word func(text string), do func(n uint32, parts *[facetParts]uint32)) error {
+// read calls do with the words' numbers of each facet of the next piece, and word
+// with each new word before that.
+func (s *names) read(piece []byte, word func(text []byte), do func(n uint32, parts *[facetParts]uint32)) error {
 	in := &cursor{rest: piece}
 	for len(in.rest) > 0 {
 		var parts [facetParts]uint32
 		for i := range parts {
 			n := in.uvarint()
 			if n == 0 {
-				text := string(in.bytes(in.uvarint()))
-				n = uint64(len(s.words)) + 1
-				s.words = append(s.words, text)
-				if word != nil {
-					word(text)
-				}
+				word(in.bytes(in.uvarint()))
+				s.wordCount++
+				n = uint64(s.wordCount)
 			}
-			if in.bad || n > uint64(len(s.words)) {
+			if in.bad || n > uint64(s.wordCount) {
 				return errDamaged
 			}
 			parts[i] = uint32(n - 1)
@@ -116,6 +114,8 @@ func (s *names) read(piece []byte, word func(text string), do func(n uint32, par
 	}
 	return nil
 }
+
+func (s *names) keep(text []byte) { s.words = append(s.words, string(text)) }
 
 func (s *names) facet(parts *[facetParts]uint32) (f facet) {
 	for i, n := range parts {
@@ -153,7 +153,7 @@ func newMatcher(s search) *matcher {
 }
 
 func (m *matcher) read(piece []byte) error {
-	return m.stream.read(piece, func(text string) { m.words = append(m.words, m.fits(text)) }, func(n uint32, parts *[facetParts]uint32) {
+	return m.stream.read(piece, func(text []byte) { m.words = append(m.words, m.fits(text)) }, func(n uint32, parts *[facetParts]uint32) {
 		m.all++
 		for int(n/64) >= len(m.bits) {
 			m.bits = append(m.bits, 0)
@@ -168,15 +168,27 @@ func (m *matcher) read(piece []byte) error {
 	})
 }
 
-func (m *matcher) fits(text string) (bits uint8) {
+func (m *matcher) fits(text []byte) (bits uint8) {
 	for i, sought := range m.sought {
-		ok := sought == "" || sought == text
+		ok := sought == "" || sought == string(text)
 		if i == partRules && sought != "" {
-			ok = slices.Contains(strings.Split(text, "\n"), sought)
+			ok = hasCode(text, sought)
 		}
 		if ok {
 			bits |= 1 << i
 		}
 	}
 	return bits
+}
+
+// hasCode reports whether a code is among those of a text.
+func hasCode(codes []byte, sought string) bool {
+	for len(codes) > 0 {
+		code, rest, ended := bytes.Cut(codes, []byte{'\n'})
+		if ended && string(code) == sought {
+			return true
+		}
+		codes = rest
+	}
+	return false
 }

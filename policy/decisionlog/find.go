@@ -106,29 +106,57 @@ type finding struct {
 
 func (f *finding) full() bool { return len(f.found) >= f.limit }
 
-// take collects from columns, in the order of the search.
-func (f *finding) take(c *columns) {
-	i, step := c.count()-1, -1
-	runs := slices.Clone(c.runs)
-	if f.forward {
-		i, step = 0, 1
-	} else {
-		slices.Reverse(runs)
+// timed reports whether the search is about a time.
+func (f *finding) timed() bool { return f.since != math.MinInt64 || f.until != math.MaxInt64 }
+
+// take collects from columns as they are stored, in the order of the search. What
+// it is not asked for it does not unpack: most records are passed over.
+func (f *finding) take(facets, places, times []byte) error {
+	distinct, err := decodeFacets(facets)
+	if err != nil {
+		return err
 	}
-	for _, r := range runs {
-		for k := range r.count {
-			n := r.n + k
-			if !f.forward {
-				n = r.n + r.count - 1 - k
-			}
-			if n > f.after && n < f.before && c.times[i] >= f.since && c.times[i] < f.until && f.match.has(c.facets[i]) {
-				if f.found = append(f.found, n); f.full() {
-					return
-				}
-			}
-			i += step
+	met := make([]bool, max(1<<8, len(distinct)))
+	for i, facet := range distinct {
+		met[i] = f.match.has(facet)
+	}
+	p, err := decodePlaces(len(distinct), places)
+	if err != nil {
+		return err
+	}
+	var at []int64
+	if f.timed() {
+		if at, err = decodeTimes(p.count, times); err != nil {
+			return err
 		}
 	}
+	i := p.count
+	if f.forward {
+		i = 0
+	} else {
+		slices.Reverse(p.runs)
+	}
+	for _, r := range p.runs {
+		if !f.forward {
+			i -= int(r.count)
+		}
+		for k := range int(r.count) {
+			if !f.forward {
+				k = int(r.count) - 1 - k
+			}
+			n, place := r.n+int64(k), p.at(i+k)
+			if place >= len(met) || !met[place] || n <= f.after || n >= f.before || at != nil && (at[i+k] < f.since || at[i+k] >= f.until) {
+				continue
+			}
+			if f.found = append(f.found, n); f.full() {
+				return nil
+			}
+		}
+		if f.forward {
+			i += int(r.count)
+		}
+	}
+	return nil
 }
 
 func (v *view) find(ctx context.Context, s search, e end) ([]int64, error) {
@@ -175,11 +203,9 @@ func (v *view) findLoose(ctx context.Context, f *finding, e end) error {
 		if err := rows.Scan(&facets, &places, &times); err != nil {
 			return err
 		}
-		c, err := decodeColumns(facets, places, times)
-		if err != nil {
+		if err := f.take(facets, places, times); err != nil {
 			return err
 		}
-		f.take(c)
 	}
 	return rows.Err()
 }
@@ -198,16 +224,10 @@ func (v *view) findSealed(ctx context.Context, f *finding, e end) error {
 			return err
 		}
 		for _, n := range met {
-			var facets, places, times []byte
-			err := v.tx.QueryRowContext(ctx, "SELECT facets, places, times FROM "+v.t.segments+" WHERE n = $1", n).Scan(&facets, &places, &times)
-			if err != nil {
-				return err
-			}
-			c, err := decodeColumns(facets, places, times)
-			if err != nil {
+			if err := v.takeSegment(ctx, f, n); err != nil {
 				return fmt.Errorf("segment %d: %w", n, err)
 			}
-			if f.take(c); f.full() {
+			if f.full() {
 				return nil
 			}
 		}
@@ -220,6 +240,18 @@ func (v *view) findSealed(ctx context.Context, f *finding, e end) error {
 			to = last
 		}
 	}
+}
+
+func (v *view) takeSegment(ctx context.Context, f *finding, n int64) error {
+	var facets, places, times []byte
+	what, into := "facets, places", []any{&facets, &places}
+	if f.timed() {
+		what, into = what+", times", append(into, &times)
+	}
+	if err := v.tx.QueryRowContext(ctx, "SELECT "+what+" FROM "+v.t.segments+" WHERE n = $1", n).Scan(into...); err != nil {
+		return err
+	}
+	return f.take(facets, places, times)
 }
 
 // segments answers which of the next segments have a facet that is sought.

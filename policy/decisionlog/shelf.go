@@ -88,7 +88,7 @@ func openShelf(ctx context.Context, db reader, t tables, c *codec, writer string
 	s := &shelf{t: t, codec: c, writer: writer, naming: newNaming(), facts: map[hash]bool{}}
 	var known names
 	err := eachPiece(ctx, db, t, writer, func(piece []byte) error {
-		return known.read(piece, nil, func(n uint32, parts *[facetParts]uint32) {
+		return known.read(piece, known.keep, func(n uint32, parts *[facetParts]uint32) {
 			if len(s.naming.facets) < maxNamed {
 				s.naming.facets[known.facet(parts)] = n
 			}

@@ -107,7 +107,7 @@ type side struct {
 func (v *view) side(ctx context.Context, e end) *side {
 	s := &side{v: v, end: e}
 	s.err = eachPiece(ctx, v.tx, v.t, e.writer, func(piece []byte) error {
-		return s.names.read(piece, nil, func(_ uint32, parts *[facetParts]uint32) { s.facets = append(s.facets, *parts) })
+		return s.names.read(piece, s.names.keep, func(_ uint32, parts *[facetParts]uint32) { s.facets = append(s.facets, *parts) })
 	})
 	return s
 }
