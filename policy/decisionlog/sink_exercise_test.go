@@ -412,9 +412,7 @@ func oneShips(t *testing.T, s site) {
 	p.lease = time.Second
 	for i := range 3 {
 		l := s.open(t, func(c *Config) { c.Writer = fmt.Sprint("replica-", i) })
-		if err := l.ship(p, []Sink{sinkTo(t, service, func(c *Sink) { c.Records, c.Timeout = 5, 200*time.Millisecond })}); err != nil {
-			t.Fatal(err)
-		}
+		shipMortal(t, l, p, sinkTo(t, service, func(c *Sink) { c.Records, c.Timeout = 5, 200*time.Millisecond }))
 		logs = append(logs, l)
 	}
 	shippers := func() (n int) {
@@ -447,7 +445,7 @@ func oneShips(t *testing.T, s site) {
 	for logs[dead].Sinks()[0].Shipped == 0 {
 		dead++
 	}
-	die(logs[dead])
+	logs[dead].shipping.end()
 	for i := range 30 {
 		mustWrite(t, logs[(dead+1+i%2)%3], record(fmt.Sprintf("e%03d", i)))
 	}
@@ -490,11 +488,22 @@ func leftAlone(t *testing.T, s site) {
 	})
 }
 
-// die stops shipping as a process does that is killed: it lets go of nothing.
-func die(l *Log) {
-	for _, one := range l.shipping.sinks {
-		one.holder += "/dead"
+// shipMortal ships as a process does that is killed in the end: it lets go of nothing.
+func shipMortal(t *testing.T, l *Log, p pace, cfg Sink) {
+	t.Helper()
+	one, err := newSink(l, cfg, p, l.cfg.Writer)
+	if err != nil {
+		t.Fatal(err)
 	}
-	l.shipping.cancel()
-	l.shipping.done.Wait()
+	one.store = clinging{one.store}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &shipping{sinks: []*sink{one}, cancel: cancel}
+	s.done.Go(func() { one.run(ctx) })
+	l.mu.Lock()
+	l.shipping = s
+	l.mu.Unlock()
 }
+
+type clinging struct{ backend }
+
+func (clinging) release(context.Context, string, string) error { return nil }
