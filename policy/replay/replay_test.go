@@ -116,6 +116,9 @@ func TestWhomAChangeTouchesIsToldWithSamples(t *testing.T) {
 	if r.Projects.Count != 20 || r.Subjects.Count != 30 || r.Projects.AtLeast || len(r.Projects.First) != 10 || r.Projects.First[0] != "p0" {
 		t.Fatalf("%+v %+v", r.Projects, r.Subjects)
 	}
+	if s := r.Samples[0]; s.Was != "allow" || !strings.HasPrefix(s.Now, "deny: no latest") {
+		t.Fatalf("%+v", s)
+	}
 	if len(r.Samples) != 5 || r.Samples[4].ID != "D04" || r.Samples[0].Kind != replay.NewlyDenied {
 		t.Fatalf("%+v", r.Samples)
 	}

@@ -57,6 +57,17 @@ func (s said) with(effect string, r *policy.Reason) said {
 	return s
 }
 
+// orElse is what a rule said or, where it was silent, what became of the request.
+func (s said) orElse(d *policy.Decision) string {
+	switch {
+	case s.text != "":
+		return s.text
+	case d.Allowed():
+		return "allow"
+	}
+	return "deny, by another rule"
+}
+
 func line(text, more string) string {
 	if text == "" {
 		return more

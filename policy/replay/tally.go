@@ -134,9 +134,9 @@ func (t *tally) changed(c *Case, o *outcome, n int64) {
 		switch {
 		case a.text == b.text:
 		case kind == NewlyDenied && b.deny || kind == NewlyAllowed && a.deny:
-			turn(r, kind, a.text, b.text)
+			turn(r, kind, a.orElse(&c.Was), b.orElse(&o.now))
 		default:
-			turn(r, Changed, a.text, b.text)
+			turn(r, Changed, a.orElse(&c.Was), b.orElse(&o.now))
 		}
 	}
 	then, since := sayDecision(&c.Was), sayDecision(&o.now)
