@@ -161,7 +161,7 @@ func forget(dir string) error {
 		return err
 	}
 	for _, f := range files {
-		out, err := exec.Command("dd", "if="+f, "iflag=nocache", "count=0").CombinedOutput() //nolint:noctx // it is over at once
+		out, err := exec.Command("dd", "if="+f, "iflag=nocache", "count=0").CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("dd: %w: %s", err, out)
 		}
