@@ -26,6 +26,9 @@ func (l *Log) run() {
 			l.expire(ctx)
 		case <-l.stop:
 			l.flush(ctx, true)
+			for l.stuck == nil && l.waiting() { // nobody joins them any more
+				l.flush(ctx, false)
+			}
 			l.settle(ctx)
 			return
 		}
@@ -33,7 +36,9 @@ func (l *Log) run() {
 }
 
 // flush writes those who wait and, at a tick, also all records that are open
-// when it starts. A batch that failed is tried again first, at ticks only.
+// when it starts. A batch that failed is tried again first, at ticks only. Those
+// who come meanwhile wait for the next flush: as long as somebody always waits, the
+// next tick would otherwise never come.
 func (l *Log) flush(ctx context.Context, tick bool) {
 	if l.stuck != nil {
 		if !tick {
@@ -62,14 +67,35 @@ func (l *Log) flush(ctx context.Context, tick bool) {
 			l.stuck = t
 			return
 		}
+		if open == 0 {
+			if l.waiting() {
+				l.wakeUp()
+			}
+			return
+		}
 	}
 }
 
-// take takes up to a chunk of records, those first that somebody waits for.
+// waiting reports whether somebody waits for a record that is not taken yet.
+func (l *Log) waiting() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.writes) > 0
+}
+
+func (l *Log) wakeUp() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take takes up to a chunk of records, those first that somebody waits for. They
+// leave half of it to open ones.
 func (l *Log) take(open int) (records []*policy.Record, waits []*write, fromOpen int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := min(len(l.writes), chunk)
+	n := min(len(l.writes), chunk-min(open, chunk/2))
 	open = min(open, chunk-n)
 	if n+open == 0 {
 		return nil, nil, 0

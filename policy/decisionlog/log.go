@@ -147,10 +147,7 @@ func (l *Log) Write(ctx context.Context, r *policy.Record) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	l.wakeUp()
 	select {
 	case err := <-w.done:
 		return err
