@@ -87,6 +87,19 @@ func (h *headFile) set(ctx context.Context, writer string, last head, n int64) e
 	return err
 }
 
+// advance moves the ends of chains that are behind the given ones.
+func (h *headFile) advance(ctx context.Context, ends map[string]head) error {
+	var zero hash
+	for writer, end := range ends {
+		_, err := h.db.ExecContext(ctx, `INSERT INTO heads VALUES (?1, 0, ?2, ?3, 0, ?4)
+			ON CONFLICT (writer) DO UPDATE SET seq = ?2, hash = ?3 WHERE seq < ?2`, writer, end.seq, end.hash[:], zero[:])
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // dropped keeps the ends of what is about to be dropped, on the disk before it returns.
 func (h *headFile) dropped(ctx context.Context, ends map[string]head) error {
 	for writer, end := range ends {

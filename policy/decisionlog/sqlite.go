@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -137,21 +138,39 @@ func (d *days) begin(ctx context.Context, writer string) (head, string, error) {
 		return d.last, "", d.heads.set(ctx, writer, d.last, d.lastN)
 	}
 	newest := all[len(all)-1]
-	// The file may be ahead of the heads by the batch that was written when the
-	// process was killed.
-	f, err := d.today(ctx, newest)
-	if err != nil {
+	if _, err := d.today(ctx, newest); err != nil {
 		return head{}, "", err
 	}
-	ends, n, err := endsOf(ctx, f.write)
-	if err != nil {
-		return head{}, "", fmt.Errorf("%s: %w", newest, err)
-	}
-	d.lastN = max(d.lastN, n)
-	if ends[writer].seq > d.last.seq {
-		d.last = ends[writer]
+	if err := d.catchUp(ctx, all); err != nil {
+		return head{}, "", err
 	}
 	return d.last, newest, d.heads.set(ctx, writer, d.last, d.lastN)
+}
+
+// catchUp brings the heads up to the records: a process that was killed wrote
+// batches, whoever it was, and not where its chain ended. They are in the last day
+// that has any; a file may be newer that was just made when it was killed.
+func (d *days) catchUp(ctx context.Context, all []string) error {
+	for _, day := range slices.Backward(all) {
+		var ends map[string]head
+		var n int64
+		err := d.inDay(ctx, day, func(v *view) (err error) {
+			ends, n, err = endsOf(ctx, v.tx)
+			return err
+		})
+		if err != nil && !errors.Is(err, errNoDay) {
+			return fmt.Errorf("%s: %w", day, err)
+		}
+		if len(ends) == 0 {
+			continue
+		}
+		d.lastN = max(d.lastN, n)
+		if ends[d.writer].seq > d.last.seq {
+			d.last = ends[d.writer]
+		}
+		return d.heads.advance(ctx, ends)
+	}
+	return nil
 }
 
 // today answers the open file of a day and closes that of another.

@@ -36,7 +36,7 @@ func (d *days) drop(ctx context.Context, day string) error {
 		ends, _, err = endsOf(ctx, v.tx)
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errNoDay) {
 		return err
 	}
 	if err := d.heads.dropped(ctx, ends); err != nil {

@@ -215,3 +215,77 @@ func TestReadingGoesOnAcrossDaysWhileRecordsAreWritten(t *testing.T) {
 		}
 	}
 }
+
+// unsettled makes a folder as a kill leaves it: the records are in the day's file,
+// and the ends of the chains are as they were before them.
+func unsettled(t *testing.T, dir, writer string, records ...string) {
+	t.Helper()
+	l, err := Open(t.Context(), Config{Dir: dir, Writer: writer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(l.stop) // the flusher settles for the last time
+	<-l.stopped
+	for _, id := range records {
+		l.opened = append(l.opened, record(id))
+		l.pending++
+		l.flush(t.Context(), true)
+	}
+	if err := l.store.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAKillBetweenARecordAndItsHeadForksNoChain(t *testing.T) {
+	for _, test := range []struct {
+		name, next string
+		newDay     bool
+	}{
+		{"it starts again", "one", false},
+		{"it starts again and the file of a new day was just made", "one", true},
+		{"another writer takes over", "two", false},
+		{"another writer takes over and the file of a new day was just made", "two", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			unsettled(t, dir, "one", "d0", "d1")
+			if test.newDay {
+				f := &dayFile{path: (&days{dir: dir}).path("2999-01-01")}
+				c, err := newCodec()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := f.open(t.Context(), c, "one"); err != nil {
+					t.Fatal(err)
+				}
+				f.write.Close()
+				f.read.Close()
+				c.close()
+			}
+			l, err := Open(t.Context(), Config{Dir: dir, Writer: test.next, RetentionDays: -1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close(context.Background()) })
+			mustWrite(t, l, record("d2"))
+			if r := verified(t, l); !r.Intact() || r.Records != 3 {
+				t.Errorf("report %+v", r)
+			}
+			if got := ids(tail(t, l, Query{})); got != "d2 d1 d0" {
+				t.Errorf("kept %q", got)
+			}
+		})
+	}
+}
+
+func TestAFactOfADayThatWasDroppedIsNotThere(t *testing.T) {
+	l := openIn(t, t.TempDir())
+	mustWrite(t, l, record("d0"))
+	files := l.store.(*days)
+	if body, err := files.fact(t.Context(), "2026-11-01", hash{}); err == nil {
+		t.Errorf("answered %q", body)
+	}
+	if _, err := os.Stat(files.path("2026-11-01")); err == nil {
+		t.Error("whoever reads a day that is not there makes its file")
+	}
+}

@@ -5,11 +5,19 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+
+	"github.com/bondgate/bondgate/policy"
 )
 
+// errNoDay: nothing was written in a day, or it was dropped. Whatever is asked for
+// is not there.
+var errNoDay = fmt.Errorf("the day is not there: %w", policy.ErrNotFound)
+
 // inDay reads in the file of a day, in one transaction: with the connections of
-// the current one, or with one of its own.
+// the current one, or with one of its own. It fails with errNoDay when there is no
+// file, or nothing in it.
 func (d *days) inDay(ctx context.Context, day string, read func(*view) error) error {
 	d.mu.RLock()
 	if f := d.current; f != nil && f.day == day {
@@ -19,14 +27,23 @@ func (d *days) inDay(ctx context.Context, day string, read func(*view) error) er
 		return d.reading(ctx, f.read, day, read)
 	}
 	d.mu.RUnlock()
+	if _, err := os.Stat(d.path(day)); err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return errNoDay // SQLite would make the file
+		}
+		return err
+	}
 	db, err := openFile(d.path(day), 1, "query_only(1)")
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 	var made bool
-	if err := db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_master WHERE name = 'blocks'").Scan(&made); err != nil || !made {
+	if err := db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_master WHERE name = 'blocks'").Scan(&made); err != nil {
 		return err
+	}
+	if !made {
+		return errNoDay
 	}
 	return d.reading(ctx, db, day, read)
 }
@@ -67,7 +84,7 @@ func (d *days) tail(ctx context.Context, s search) ([]row, error) {
 			found = append(found, rows...)
 			return err
 		})
-		if err != nil {
+		if err != nil && !errors.Is(err, errNoDay) {
 			return nil, fmt.Errorf("%s: %w", day, err)
 		}
 		if len(found) >= s.limit {
@@ -103,6 +120,9 @@ func (d *days) first(ctx context.Context, day string) (n int64, err error) {
 		n, _, err = v.bounds(ctx)
 		return err
 	})
+	if errors.Is(err, errNoDay) {
+		return 0, nil
+	}
 	if err == nil && n > 0 {
 		d.mu.Lock()
 		d.firsts[day] = n
@@ -128,7 +148,7 @@ func (d *days) show(ctx context.Context, id string) (row, factReader, func(), er
 			r, err = v.show(ctx, clean(id))
 			return err
 		})
-		if errors.Is(err, errNoRecord) || err == nil && r.body == nil {
+		if errors.Is(err, errNoRecord) || errors.Is(err, errNoDay) {
 			continue
 		}
 		if err != nil {
@@ -167,7 +187,7 @@ func (d *days) newest(ctx context.Context) (int64, error) {
 			_, last, err = v.bounds(ctx)
 			return err
 		})
-		if err != nil || last > 0 {
+		if err != nil && !errors.Is(err, errNoDay) || last > 0 {
 			return last, err
 		}
 	}
@@ -188,7 +208,7 @@ func (d *days) walk(ctx context.Context, w *walker) error {
 	}
 	for _, day := range all {
 		err := d.inDay(ctx, day, func(v *view) error { return v.walk(ctx, w) })
-		if err != nil {
+		if err != nil && !errors.Is(err, errNoDay) {
 			return fmt.Errorf("%s: %w", day, err)
 		}
 	}

@@ -3,6 +3,7 @@ package decisionlog
 import (
 	"context"
 	"database/sql"
+	"errors"
 )
 
 // seal puts the loose blocks of a day together, in the background: reading and
@@ -31,6 +32,9 @@ func (d *days) sealSome(ctx context.Context, day string, all bool) (bool, error)
 		s, err = prepare(ctx, v, d.writer, all)
 		return err
 	})
+	if errors.Is(err, errNoDay) {
+		return false, nil
+	}
 	if err != nil || s == nil {
 		return false, err
 	}
