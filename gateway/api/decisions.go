@@ -157,7 +157,12 @@ func (a *API) readDecision(c *call) (plan, error) {
 	if err != nil {
 		return p, err
 	}
-	p.do = func(context.Context) (any, error) { return rec, nil }
+	p.do = func(context.Context) (any, error) {
+		if !c.withholds(&rec) {
+			return rec, nil
+		}
+		return withheld(rec)
+	}
 	return p, nil
 }
 

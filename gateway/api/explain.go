@@ -54,7 +54,7 @@ func (a *API) explainDecision(c *call) (plan, error) {
 	if err != nil {
 		return p, err
 	}
-	p.do = func(ctx context.Context) (any, error) { return a.explain(ctx, rec) }
+	p.do = func(ctx context.Context) (any, error) { return a.explain(ctx, c, rec) }
 	return p, nil
 }
 
@@ -80,7 +80,7 @@ func (a *API) explained(c *call, id string) (DecisionRecord, plan, error) {
 }
 
 // explain judges a record again, if that is possible.
-func (a *API) explain(ctx context.Context, rec DecisionRecord) (ExplainedDecision, error) {
+func (a *API) explain(ctx context.Context, c *call, rec DecisionRecord) (ExplainedDecision, error) {
 	out := ExplainedDecision{Decision: rec}
 	out.Decision.Input, out.Decision.Packs = nil, nil
 	switch {
@@ -101,6 +101,9 @@ func (a *API) explain(ctx context.Context, rec DecisionRecord) (ExplainedDecisio
 	x, err := a.whyOf(ctx, input, rec.Packs)
 	if err != nil {
 		return out, fmt.Errorf("explain decision %s: %w", rec.ID, err)
+	}
+	if c.withholds(&rec) {
+		withoutWithheld(&x)
 	}
 	out.Explanation, out.SameBundle = &x, x.Revision == rec.Revision
 	out.Differences = differences(rec, x.Decision)
@@ -134,7 +137,17 @@ func (a *API) whyOf(ctx context.Context, input map[string]any, own []policy.Pack
 		return policy.Explanation{}, fmt.Errorf("wait for a turn: %w", policy.ErrUnavailable)
 	}
 	defer func() { <-a.explaining }()
-	return a.cfg.Explainer.Explain(ctx, input, own)
+	x, err := a.cfg.Explainer.Explain(ctx, input, own)
+	x.Decision = listed(x.Decision)
+	return x, err
+}
+
+// listed gives a decision an empty list for each that it has not: that is how the
+// answer is described.
+func listed(d policy.Decision) policy.Decision {
+	d.Deny, d.Warn, d.Dryrun = orNone(d.Deny), orNone(d.Warn), orNone(d.Dryrun)
+	d.Waived, d.Obligations, d.Granted = orNone(d.Waived), orNone(d.Obligations), orNone(d.Granted)
+	return d
 }
 
 // differences says where a decision is another one now, in the order of the codes.
@@ -178,4 +191,11 @@ func waivedKeys(waived []policy.Waived) map[string]bool {
 		out[strings.TrimSpace(w.Code+" "+w.Term)] = true
 	}
 	return out
+}
+
+func orNone[T any](all []T) []T {
+	if all == nil {
+		return []T{}
+	}
+	return all
 }

@@ -62,7 +62,7 @@ func (p DecisionPage) Serve(w http.ResponseWriter, r *http.Request, caller authn
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	e, err := a.explain(r.Context(), rec)
+	e, err := a.explain(r.Context(), c, rec)
 	if err != nil {
 		return err
 	}
