@@ -31,6 +31,7 @@ func good(o operation, v map[string]string, n int) any {
 		"POST /api/v1/waivers":                                              object{"rule": "image.root_user", "projects": []string{v["project"]}, "reason": "r", "expires": "2999-01-01T00:00:00Z"},
 		"PATCH /api/v1/waivers/{waiver}":                                    object{"reason": "another"},
 		"PUT /api/v1/waivers/{waiver}/approval":                             object{"approve": true, "version": v["version"]},
+		"POST /api/v1/policy/explain":                                       object{"image": v["project"] + "/app", "action": "tags.list"},
 		"POST /api/v1/breakglass":                                           object{"projects": []string{v["project"]}, "justification": "j", "ticket": "t"},
 		"PUT /api/v1/breakglass/{grant}/approval":                           object{"approve": false},
 		"PUT /api/v1/people/{user}/link":                                    object{"main": eve},
