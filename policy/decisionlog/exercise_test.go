@@ -139,6 +139,7 @@ func exercise(t *testing.T, newSite func(t *testing.T) site) {
 		{"a former format is refused", formerFormat},
 		{"an export is read back as it was", exportReadsBack},
 		{"retention drops days and the chain still verifies", retentionDrops},
+		{"everything is read while days are dropped", readsWhileDropped},
 		{"the chain goes on after the log was opened again", chainGoesOn},
 		{"verify finds what was changed, removed or inserted", tamperingFound},
 		{"a failed flush makes the log unready and loses nothing", failureRecovers},

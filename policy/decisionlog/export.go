@@ -108,6 +108,9 @@ func (l *Log) Export(ctx context.Context, q Query, yield func(any) error) error 
 				return false, fmt.Errorf("decision log: export %s: %w", e.ID, err)
 			}
 			body, err := l.store.fact(ctx, r.day, digest)
+			if errors.Is(err, errNoDay) {
+				return true, nil // dropped since, and the record with it
+			}
 			if err != nil {
 				return false, fmt.Errorf("decision log: export %s: fact %s: %w", e.ID, name, err)
 			}

@@ -28,6 +28,9 @@ type end struct {
 	sealed int64
 }
 
+// ends answers how far all writers came. Whoever reads more of a day than one table
+// begins with it: PostgreSQL locks tables one by one as they are met, a drop locks
+// this one first, and in another order the two would wait for each other.
 func (v *view) ends(ctx context.Context) ([]end, error) {
 	rows, err := v.tx.QueryContext(ctx, "SELECT writer, n, seq, hash, sealed FROM "+v.t.ends+" ORDER BY writer")
 	if err != nil {

@@ -122,6 +122,7 @@ func (p *partitions) begin(ctx context.Context, writer string) (head, string, er
 	}
 	err = p.db.QueryRowContext(ctx, "SELECT seq, hash, day FROM decision_heads WHERE writer = $1", writer).Scan(&last.seq, &sum, &day)
 	copy(last.hash[:], sum)
+	p.day = day
 	return last, day, err
 }
 
@@ -173,10 +174,10 @@ func (p *partitions) today(ctx context.Context, day string) error {
 	if p.shelf != nil && p.day == day {
 		return nil
 	}
-	if p.shelf != nil {
-		p.seal(p.day, true)
+	if p.day != "" && p.day != day {
+		p.seal(p.day, true) // also when it was written before a restart
 	}
-	p.shelf = nil
+	p.shelf, p.day = nil, ""
 	t := tablesOfDay(day)
 	err := p.locked(ctx, lockTables, func(tx *sql.Tx) error {
 		var there bool
@@ -230,6 +231,9 @@ func (p *partitions) sealSome(ctx context.Context, day string, all bool) (bool, 
 		s, err = prepare(ctx, v, p.writer, all)
 		return err
 	})
+	if errors.Is(err, errNoDay) {
+		return false, nil
+	}
 	if err != nil || s == nil {
 		return false, err
 	}
@@ -259,7 +263,7 @@ func (p *partitions) expire(ctx context.Context, before string) error {
 			return fmt.Errorf("drop %s: %w", day, err)
 		}
 		if p.day == day {
-			p.shelf = nil
+			p.shelf, p.day = nil, ""
 		}
 	}
 	return nil
@@ -280,17 +284,19 @@ func dropDay(ctx context.Context, tx *sql.Tx, day string) error {
 	if err != nil {
 		return fmt.Errorf("keep the ends of the chains: %w", err)
 	}
-	// In the order in which a search reads them: the tables are locked one by one,
-	// and a drop and a search would otherwise wait for each other.
+	// The ends first, as whoever reads or puts together does.
 	order := []string{t.ends, t.names, t.segments, t.blocks, t.facts}
 	_, err = tx.ExecContext(ctx, "DROP TABLE IF EXISTS "+strings.Join(order, ", "))
 	return err
 }
 
-// daysOf answers the days that have tables, oldest first.
+// daysOf answers the days that have tables, oldest first; in a snapshot, those that
+// had some when it was taken. (pg_table_is_visible knows of no snapshot: with it a
+// day that is dropped meanwhile is missing, and its records seem to be taken away.)
 func daysOf(ctx context.Context, db reader) ([]string, error) {
 	rows, err := db.QueryContext(ctx, `SELECT relname FROM pg_class
-		WHERE relkind = 'r' AND starts_with(relname::text, $1) AND pg_table_is_visible(oid) ORDER BY 1`, dayTablePrefix)
+		WHERE relkind = 'r' AND starts_with(relname::text, $1)
+		AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) ORDER BY 1`, dayTablePrefix)
 	if err != nil {
 		return nil, err
 	}

@@ -13,13 +13,17 @@ import (
 // undefinedTable is what PostgreSQL says of a table that is not there.
 const undefinedTable = "42P01"
 
+func tableIsGone(err error) bool {
+	var said *pgconn.PgError
+	return errors.As(err, &said) && said.Code == undefinedTable
+}
+
 // snapshot runs a transaction in which nothing changes but that a day may be
-// dropped: then it is run again.
+// dropped: then it is run again, from its beginning.
 func (p *partitions) snapshot(ctx context.Context, read func(*sql.Tx) error) error {
 	for {
 		err := p.snapshotOnce(ctx, read)
-		var said *pgconn.PgError
-		if !errors.As(err, &said) || said.Code != undefinedTable || ctx.Err() != nil {
+		if !tableIsGone(err) || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -38,8 +42,13 @@ func (p *partitions) view(tx *sql.Tx, day string) *view {
 	return &view{tx: tx, t: tablesOfDay(day), codec: p.codec, day: day}
 }
 
+// inDay reads in a day; it fails with errNoDay when the day was dropped.
 func (p *partitions) inDay(ctx context.Context, day string, read func(*view) error) error {
-	return p.snapshotOnce(ctx, func(tx *sql.Tx) error { return read(p.view(tx, day)) })
+	err := p.snapshotOnce(ctx, func(tx *sql.Tx) error { return read(p.view(tx, day)) })
+	if tableIsGone(err) {
+		return errNoDay
+	}
+	return err
 }
 
 func (p *partitions) tail(ctx context.Context, s search) ([]row, error) {

@@ -175,6 +175,11 @@ func TestPostgreSQLKeepsDecisions(t *testing.T) {
 	t.Run("replicas write at once and whoever follows misses nothing", func(t *testing.T) {
 		replicasAtOnce(t, postgresSite(server)(t))
 	})
+	t.Run("no reader and no drop wait for each other", func(t *testing.T) {
+		s := postgresSite(server)(t)
+		s.exec(t, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = ''10ms''', current_database()); END $$`)
+		readsWhileDropped(t, s)
+	})
 	t.Run("two processes of one name do not both write", func(t *testing.T) {
 		oneName(t, postgresSite(server)(t))
 	})

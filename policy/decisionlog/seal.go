@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 const (
@@ -64,7 +65,15 @@ type piece struct {
 // nothing when there is nothing to do.
 func prepare(ctx context.Context, v *view, writer string, all bool) (*sealing, error) {
 	s := &sealing{t: v.t, codec: v.codec, writer: writer}
-	blocks, err := s.loose(ctx, v)
+	ends, err := v.ends(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sealed := int64(0)
+	if i := slices.IndexFunc(ends, func(e end) bool { return e.writer == writer }); i >= 0 {
+		sealed = ends[i].sealed
+	}
+	blocks, err := s.loose(ctx, v, sealed)
 	if err != nil || s.count == 0 {
 		return nil, err
 	}
@@ -84,9 +93,9 @@ func prepare(ctx context.Context, v *view, writer string, all bool) (*sealing, e
 	return s, s.readPieces(ctx, v)
 }
 
-func (s *sealing) loose(ctx context.Context, v *view) ([]loose, error) {
+func (s *sealing) loose(ctx context.Context, v *view, sealed int64) ([]loose, error) {
 	rows, err := v.tx.QueryContext(ctx, "SELECT n, count, at_min, at_max, id_min, id_max, facets, places, times FROM "+s.t.blocks+
-		" WHERE writer = $1 AND n > coalesce((SELECT sealed FROM "+s.t.ends+" WHERE writer = $1), 0) ORDER BY n", s.writer)
+		" WHERE writer = $1 AND n > $2 ORDER BY n", s.writer, sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -221,6 +230,14 @@ func (s *sealing) readPieces(ctx context.Context, v *view) error {
 // write puts it in the place of what it was made of.
 func (s *sealing) write(ctx context.Context, tx *sql.Tx) error {
 	do := &shelf{t: s.t, codec: s.codec, writer: s.writer}
+	sealed := int64(0)
+	if s.segments {
+		sealed = s.segment.last()
+	}
+	// The ends first, as whoever reads or drops does.
+	if err := do.exec(ctx, tx, "UPDATE "+s.t.ends+" SET sealed = CASE WHEN sealed < $2 THEN $2 ELSE sealed END WHERE writer = $1", s.writer, sealed); err != nil {
+		return err
+	}
 	for i := range s.packed {
 		p := &s.packed[i]
 		if err := do.exec(ctx, tx, "DELETE FROM "+s.t.blocks+" WHERE writer = $1 AND n BETWEEN $2 AND $3", s.writer, p.first, p.last); err != nil {
@@ -251,10 +268,6 @@ func (s *sealing) write(ctx context.Context, tx *sql.Tx) error {
 
 func (s *sealing) writeSegment(ctx context.Context, tx *sql.Tx, do *shelf) error {
 	facets, places, times := s.segment.encode()
-	err := do.exec(ctx, tx, "INSERT INTO "+s.t.segments+" (n, last, writer, at_min, at_max, id_min, id_max, facets, places, times) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+	return do.exec(ctx, tx, "INSERT INTO "+s.t.segments+" (n, last, writer, at_min, at_max, id_min, id_max, facets, places, times) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 		s.segment.first(), s.segment.last(), s.writer, s.bounds.atMin, s.bounds.atMax, s.bounds.idMin, s.bounds.idMax, facets, places, times)
-	if err != nil {
-		return err
-	}
-	return do.exec(ctx, tx, "UPDATE "+s.t.ends+" SET sealed = $2 WHERE writer = $1", s.writer, s.segment.last())
 }

@@ -333,6 +333,8 @@ func endsOf(ctx context.Context, db reader) (map[string]head, int64, error) {
 var errReading = errors.New("decisions are being read")
 
 var (
+	// errNoDay: nothing was written in a day, or retention dropped it.
+	errNoDay    = fmt.Errorf("the day is not there: %w", policy.ErrNotFound)
 	errNoRecord = fmt.Errorf("no such record: %w", policy.ErrNotFound)
 	errNoFact   = fmt.Errorf("no such fact: %w", policy.ErrNotFound)
 )

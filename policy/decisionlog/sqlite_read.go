@@ -7,13 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
-
-	"github.com/bondgate/bondgate/policy"
 )
-
-// errNoDay: nothing was written in a day, or it was dropped. Whatever is asked for
-// is not there.
-var errNoDay = fmt.Errorf("the day is not there: %w", policy.ErrNotFound)
 
 // inDay reads in the file of a day, in one transaction: with the connections of
 // the current one, or with one of its own. It fails with errNoDay when there is no

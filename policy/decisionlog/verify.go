@@ -57,7 +57,7 @@ func (r Report) Intact() bool { return len(r.Findings) == 0 }
 // Verify walks all that is kept and recomputes every hash. It fails only when
 // the log cannot be read; what it finds is in the report.
 func (l *Log) Verify(ctx context.Context) (Report, error) {
-	w := &walker{chains: map[string]*walked{}, report: Report{Findings: []Finding{}, Heads: []Head{}}}
+	w := &walker{}
 	if err := l.store.walk(ctx, w); err != nil {
 		return Report{}, fmt.Errorf("decision log: verify: %w", err)
 	}
@@ -82,8 +82,10 @@ type walked struct {
 	at    head
 }
 
-// start tells where the chains are expected to begin and, at least, to end.
+// start tells where the chains are expected to begin and, at least, to end. What
+// was shown before counts no more: a backend may have to begin again.
 func (w *walker) start(all map[string]heads) {
+	*w = walker{chains: map[string]*walked{}, report: Report{Findings: []Finding{}, Heads: []Head{}}}
 	for writer, h := range all {
 		w.chains[writer] = &walked{known: true, from: h, at: h.dropped}
 	}

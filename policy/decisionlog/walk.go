@@ -10,11 +10,11 @@ import (
 // walk shows a day to a walker: its facts, then its blocks in their order.
 func (v *view) walk(ctx context.Context, w *walker) error {
 	w.segment(v.day)
-	if err := v.walkFacts(ctx, w); err != nil {
-		return err
-	}
 	ends, err := v.ends(ctx)
 	if err != nil {
+		return err
+	}
+	if err := v.walkFacts(ctx, w); err != nil {
 		return err
 	}
 	sides := map[string]*side{}
