@@ -164,8 +164,15 @@ func (r *operator) unreachable(err error) error {
 	}
 }
 
-// errNotThere is the server's 404.
-var errNotThere = errors.New("it is not there")
+// errNotThere is the server's 404, which also those get who may not know better.
+var errNotThere = errors.New("not found, or not for you to know of")
+
+// notThere is a 404 that says what was not found.
+type notThere string
+
+func (e notThere) Error() string { return string(e) }
+
+func (notThere) Is(target error) bool { return target == errNotThere }
 
 // refusal is the server's own words for a failure.
 func refusal(resp *http.Response, raw []byte) error {
@@ -181,7 +188,10 @@ func refusal(resp *http.Response, raw []byte) error {
 	e := answer.Errors[0]
 	words := strings.TrimSpace(clean(e.Message))
 	if resp.StatusCode == http.StatusNotFound {
-		return fmt.Errorf("%w: %s", errNotThere, words)
+		if words == "" || words == "not found" {
+			return errNotThere
+		}
+		return notThere(words)
 	}
 	return errors.New(words)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -40,7 +41,7 @@ func (r *operator) breakglassOpen() *cobra.Command {
 			if expires != "" {
 				at, err := moment(expires, time.Now())
 				if err != nil {
-					return err
+					return fmt.Errorf("--expires: %w", err)
 				}
 				body.Expires = at
 			}
@@ -156,7 +157,6 @@ func (r *operator) breakglassShow() *cobra.Command {
 				return printJSON(cmd, b)
 			}
 			rows := [][]string{
-				{"id", b.ID},
 				{"state", glassState(&b, time.Now())},
 				{"subject", string(b.Kind) + " " + b.Subject + " of " + b.Issuer},
 				{"projects", strings.Join(b.Projects, " ")},
@@ -170,7 +170,7 @@ func (r *operator) breakglassShow() *cobra.Command {
 			if !b.Ended.IsZero() {
 				rows = append(rows, []string{"ended", stamp(b.Ended) + " by " + orDash(b.EndedBy)})
 			}
-			return table(cmd, []string{"FIELD", "VALUE"}, rows)
+			return table(cmd, []string{"GRANT", b.ID}, rows)
 		},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,16 +29,15 @@ func newDecisions(d deps) *cobra.Command {
 func (r *operator) decisionsTail() *cobra.Command {
 	var n int
 	var follow bool
-	filter := map[string]*string{}
+	var filter decisionFilter
 	cmd := &cobra.Command{
 		Use: "tail", Short: "List the newest decisions, oldest of them first (--json: one JSON object a line)", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q := url.Values{"limit": {strconv.Itoa(n)}}
-			for name, value := range filter {
-				if *value != "" {
-					q.Set(name, *value)
-				}
+			q, err := filter.query(time.Now())
+			if err != nil {
+				return err
 			}
+			q.Set("limit", strconv.Itoa(n))
 			var page []api.DecisionRecord
 			if err := r.call(cmd.Context(), http.MethodGet, "/decisions?"+q.Encode(), nil, &page); err != nil {
 				return err
@@ -75,12 +75,7 @@ func (r *operator) decisionsTail() *cobra.Command {
 	f := cmd.Flags()
 	f.IntVarP(&n, "lines", "n", 20, "how many decisions")
 	f.BoolVarP(&follow, "follow", "f", false, "go on as decisions are made")
-	for name, help := range map[string]string{
-		"project": "only about this project", "subject": "only of this person", "issuer": "only of people that this one vouches for",
-		"action": "only this action, such as manifest.pull", "verdict": "only allow, deny or outage",
-	} {
-		filter[name] = f.String(name, "", help)
-	}
+	filter.flags(f)
 	return cmd
 }
 
@@ -92,7 +87,7 @@ func (r *operator) printDecision(cmd *cobra.Command, d *api.DecisionRecord) erro
 		}
 		return say(cmd, "%s", plainJSON(raw))
 	}
-	line := []string{stamp(d.At), d.Verdict, string(d.Action), nameOf(d), whatOf(d)}
+	line := []string{stamp(d.At), d.Verdict, string(d.Action), nameOf(d), shortDigests(whatOf(d))}
 	if d.Count > 1 {
 		line = append(line, "x"+strconv.FormatInt(d.Count, 10))
 	}
@@ -126,6 +121,15 @@ func (r *operator) decisionsShow() *cobra.Command {
 			if d.Outage != "" {
 				rows = append(rows, []string{"outage", d.Outage})
 			}
+			if d.BreakGlass != "" {
+				rows = append(rows, []string{"broken glass", strings.TrimSuffix(d.BreakGlass+": "+d.Justification, ": ")})
+			}
+			if len(d.Masked) > 0 {
+				rows = append(rows, []string{"masked", strings.Join(d.Masked, " ")})
+			}
+			if !d.Replayable {
+				rows = append(rows, []string{"replayable", "no: what was hidden of the input is read by the rules"})
+			}
 			rows = append(rows, reasonRows("deny", d.Deny)...)
 			rows = append(rows, reasonRows("warn", d.Warn)...)
 			rows = append(rows, reasonRows("dryrun", d.Dryrun)...)
@@ -142,12 +146,19 @@ func reasonRows(kind string, reasons []policy.Reason) [][]string {
 	for _, x := range reasons {
 		text := "[" + x.Code + "] " + x.Message
 		if x.Remediation != "" {
-			text += " Fix: " + x.Remediation
+			text += ". Fix: " + x.Remediation
 		}
 		rows = append(rows, []string{kind, text})
 	}
 	return rows
 }
+
+// longDigest is a digest that a line of many columns has no room for.
+var longDigest = regexp.MustCompile(`(sha(?:256|512):[0-9a-f]{12})[0-9a-f]{52,}`)
+
+// shortDigests shortens digests as far as people compare them; JSON and what shows
+// one thing alone have them whole.
+func shortDigests(s string) string { return longDigest.ReplaceAllString(s, "$1…") }
 
 func nameOf(d *api.DecisionRecord) string {
 	if d.Subject == "" {

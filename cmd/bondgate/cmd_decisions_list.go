@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bondgate/bondgate/gateway/api"
+	"github.com/bondgate/bondgate/policy"
 )
 
 // pageOfDecisions is how many decisions one call asks for.
@@ -20,6 +22,9 @@ func (r *operator) decisionsList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List decisions that match, the newest first (--json: one JSON object a line)", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if n < 0 {
+				return fmt.Errorf("%w: --number is 0 for all, or how many, not %d", policy.ErrInvalid, n)
+			}
 			q, err := filter.query(time.Now())
 			if err != nil {
 				return err

@@ -26,7 +26,7 @@ func (r *operator) policyDiff() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff A B",
 		Short: "Say in rules how the bundle in folder B differs from the one in folder A",
-		Long: `Say in rules how the bundle in folder B differs from the one in folder A: rules
+		Long: `Say in rules how the bundle in folder B differs from the one in folder A: rules,
 packs and waivers that are added, removed or changed, and what of them. Comments
 and layout make no difference. An empty folder is the shipped bundle.
 

@@ -217,7 +217,7 @@ func readExpectation(name string) (*replay.Expectation, error) {
 	dec.DisallowUnknownFields()
 	var out replay.Expectation
 	if err := dec.Decode(&out); err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, fmt.Errorf(`read %s: %w; it is like {"rules": {"image.root_user": {"newly_denied": 5}}}`, name, err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read %s: one object is wanted, of at most %d bytes", name, maxExpectation)

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/bondgate/bondgate/gateway/api"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -108,20 +110,29 @@ func printDifferences(cmd *cobra.Command, all []policy.Difference) error {
 	}
 	var rows [][]string
 	for _, d := range all[:min(len(all), someDifferences)] {
-		what := orDash(d.Repository)
-		if d.Reference != "" {
-			what += " " + d.Reference
-		}
+		what := shortDigests(whatOf(&api.DecisionRecord{Action: d.Action, Project: d.Project, Repository: d.Repository, Reference: d.Reference}))
 		subject := d.Subject
 		if subject == "" {
 			subject = "anonymous"
 		}
-		rows = append(rows, []string{stamp(d.At), string(d.Kind), string(d.Action), subject, what, differing(&d), d.Decision})
+		rows = append(rows, []string{stamp(d.At), wouldBe(d.Kind), string(d.Action), subject, what, differing(&d), d.Decision})
 	}
 	if err := say(cmd, ""); err != nil {
 		return err
 	}
 	return table(cmd, []string{"AT", "WOULD BE", "ACTION", "SUBJECT", "ABOUT", "BECAUSE", "DECISION"}, rows)
+}
+
+// wouldBe is in words how the other bundle's answer differs.
+func wouldBe(kind policy.DifferenceKind) string {
+	switch kind {
+	case policy.GrantedOther:
+		return "other scopes"
+	case policy.OtherReasons:
+		return "other reasons"
+	default:
+		return string(kind)
+	}
 }
 
 // differing is the reasons that came and, with a minus, those that went.
@@ -133,5 +144,5 @@ func differing(d *policy.Difference) string {
 	for _, x := range d.Was {
 		out = append(out, "-"+strings.TrimSpace(x.Effect+" "+x.Code+" "+x.Term))
 	}
-	return orDash(strings.Join(out, ", "))
+	return orDash(strings.Join(slices.Compact(out), ", "))
 }

@@ -43,7 +43,7 @@ func (r *operator) newWaiverCommand(state policy.WaiverState, done string) *cobr
 		RunE: func(cmd *cobra.Command, args []string) error {
 			at, err := moment(expires, time.Now())
 			if err != nil {
-				return err
+				return fmt.Errorf("--expires: %w", err)
 			}
 			body.Rule, body.Expires = args[0], at
 			var w api.Waiver
@@ -120,7 +120,7 @@ func (r *operator) waiverUpdate() *cobra.Command {
 			if expires != "" {
 				at, err := moment(expires, time.Now())
 				if err != nil {
-					return err
+					return fmt.Errorf("--expires: %w", err)
 				}
 				body.Expires = &at
 			}

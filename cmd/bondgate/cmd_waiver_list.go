@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -25,7 +26,7 @@ func (r *operator) waiverList() *cobra.Command {
 			}
 			soon, err := span(within)
 			if err != nil {
-				return err
+				return fmt.Errorf("--within: %q is no span of time such as 36h or 7d", within)
 			}
 			q.Set("within", soon.String())
 			var all []api.Waiver
@@ -77,7 +78,7 @@ func (r *operator) waiverShow() *cobra.Command {
 				{"ticket", orDash(w.Ticket)},
 				{"owner", w.Owner},
 				{"asked for by", orDash(w.Requester)},
-				{"decided by", orDash(strings.TrimSpace(w.Approver + " " + w.Remark))},
+				{"decided by", orDash(strings.TrimSuffix(w.Approver+": "+w.Remark, ": "))},
 				{"created", stamp(w.Created)},
 				{"decided", stamp(w.Decided)},
 				{"expires", stamp(w.Expires)},

@@ -68,7 +68,7 @@ func reportTable(w io.Writer, r *replay.Report) error {
 	}
 	fmt.Fprintf(&out, " before %s\n", clean(r.Revision))
 	for _, why := range slices.Sorted(maps.Keys(r.Skipped)) {
-		fmt.Fprintf(&out, "skipped %s: %s\n", numberOf(r.Skipped[why]), clean(why))
+		fmt.Fprintf(&out, "skipped %s: %s\n", numberOf(r.Skipped[why]), skippedFor(why))
 	}
 	fmt.Fprintf(&out, "the same answer: %s\n", numberOf(r.Same))
 	if r.SameBundle.Decisions > 0 {
@@ -109,6 +109,18 @@ func reportTable(w io.Writer, r *replay.Report) error {
 	}
 	_, err := w.Write(out.Bytes())
 	return err
+}
+
+// skippedFor is in words why records were not put before the bundle.
+func skippedFor(why string) string {
+	switch why {
+	case replay.SkipMasked:
+		return "masked, and the bundle reads what is hidden"
+	case replay.SkipOutage:
+		return "outages, in which nothing was decided"
+	default:
+		return clean(why)
+	}
 }
 
 func reportSamples(out *bytes.Buffer, r *replay.Report) {

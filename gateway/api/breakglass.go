@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bondgate/bondgate/gateway/errcode"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -276,7 +277,7 @@ func (a *API) approveGlass(c *call) (plan, error) {
 	p.after = doc
 	switch {
 	case b.State != policy.WaiverPending || b.Over(c.now):
-		err = fmt.Errorf("decide about grant %s: %w", b.ID, policy.ErrConflict)
+		err = over(b.ID, "does not wait for approval any more")
 	case body.Approve && self:
 		err = refuse("a grant is approved by somebody else than who asked for it and who has it")
 	case body.Approve:
@@ -306,10 +307,15 @@ func (a *API) ownGlass(c *call, b policy.BreakGlass) (bool, error) {
 	return false, nil
 }
 
+// over is a grant about which nothing is left to say.
+func over(id, how string) error {
+	return errcode.New(errcode.Conflict, "grant "+id+" "+how)
+}
+
 func (a *API) endGlass(c *call) (plan, error) {
 	p, b, err := a.grant(c)
 	if err == nil && b.Over(c.now) {
-		err = fmt.Errorf("end grant %s: %w", b.ID, policy.ErrConflict)
+		err = over(b.ID, "is over already")
 	}
 	p.do = func(ctx context.Context) (any, error) {
 		return a.cfg.BreakGlass.Grants.ChangeBreakGlass(ctx, b.Workspace, b.ID, func(now *policy.BreakGlass) error {

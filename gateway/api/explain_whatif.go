@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/bondgate/bondgate/gateway/errcode"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -176,6 +177,8 @@ func (a *API) suppose(ctx context.Context, req policy.Request) (ExplainedDecisio
 	switch {
 	case errors.Is(err, policy.ErrNotFound) && req.Action == policy.ManifestPush:
 		out.Notes = append(out.Notes, "the image is not there yet: rules about its content could not look at it")
+	case errors.Is(err, policy.ErrNotFound):
+		return out, errcode.New(errcode.NotFound, "there is no image "+req.Repository.Name+" "+req.Reference.Value+": not found")
 	case err != nil:
 		return out, err
 	}

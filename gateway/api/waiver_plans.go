@@ -130,7 +130,7 @@ func (a *API) listWaivers(c *call) (plan, error) {
 	}
 	state := policy.WaiverStanding(c.query("state"))
 	if state != "" && !slices.Contains(policy.WaiverStandings(), state) {
-		return plan{}, refuse("a waiver is one of %v, not %s", policy.WaiverStandings(), show(string(state)))
+		return plan{}, refuse("a waiver is pending, active, expiring, expired or rejected, not %s", show(string(state)))
 	}
 	project := c.query("project")
 	if project != "" {

@@ -26,7 +26,9 @@ deny contains {"code": "rbac.admin", "term": "decision.read", "msg": msg} if {
 	input.action == "decision.read"
 	known
 	not permitted
-	msg := sprintf("%s may read decisions about themselves only", [who])
+	# A field that is not there must not keep the rule silent.
+	own := [object.get(input, ["subject", at], "?") | some at in ["id", "issuer"]]
+	msg := sprintf("%s may read decisions about themselves only: one by its id, or those of subject %v of issuer %v", array.concat([who], own))
 }
 
 reading := {"read", "list", "get", "show"}
