@@ -187,6 +187,9 @@ func refusal(resp *http.Response, raw []byte) error {
 	}
 	e := answer.Errors[0]
 	words := strings.TrimSpace(clean(e.Message))
+	if resp.StatusCode == http.StatusUnauthorized {
+		return fmt.Errorf("%s: the name or the password is wrong, or the login is over: run bondgate login, or set BONDGATE_USERNAME and BONDGATE_PASSWORD", words)
+	}
 	if resp.StatusCode == http.StatusNotFound {
 		if words == "" || words == "not found" {
 			return errNotThere

@@ -32,6 +32,9 @@ func (r *operator) decisionsTail() *cobra.Command {
 	var filter decisionFilter
 	cmd := &cobra.Command{
 		Use: "tail", Short: "List the newest decisions, oldest of them first (--json: one JSON object a line)", Args: cobra.NoArgs,
+		Long: "List the newest decisions, oldest of them first (--json: one JSON object a line).\n\n" +
+			"With --follow it asks once a second. That somebody listed decisions is a decision too, and on\n" +
+			"record; as it goes on, those are shown with --action decision.read only.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := filter.query(time.Now())
 			if err != nil {
@@ -44,9 +47,12 @@ func (r *operator) decisionsTail() *cobra.Command {
 			}
 			slices.Reverse(page)
 			last := int64(1)
-			for {
+			for following := false; ; following = true {
 				for i := range page {
 					last = max(last, page[i].Cursor)
+					if following && q.Get("action") == "" && isListing(&page[i]) {
+						continue
+					}
 					if err := r.printDecision(cmd, &page[i]); err != nil {
 						return err
 					}
@@ -77,6 +83,12 @@ func (r *operator) decisionsTail() *cobra.Command {
 	f.BoolVarP(&follow, "follow", "f", false, "go on as decisions are made")
 	filter.flags(f)
 	return cmd
+}
+
+// isListing reports a decision that lets somebody list decisions, as who follows them
+// does each second.
+func isListing(d *api.DecisionRecord) bool {
+	return d.Action == policy.DecisionRead && d.Verdict == policy.Allow.String() && d.Reference == "decision:list"
 }
 
 func (r *operator) printDecision(cmd *cobra.Command, d *api.DecisionRecord) error {

@@ -135,7 +135,7 @@ func copyLines(out io.Writer, body io.Reader) error {
 func writeWhole(file string, body io.Reader) error {
 	aside, err := os.CreateTemp(filepath.Dir(file), ".export-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("write %s: %w", file, errors.Unwrap(err))
 	}
 	defer os.Remove(aside.Name())
 	err = copyLines(aside, body)

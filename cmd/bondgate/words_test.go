@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bondgate/bondgate/gateway/api"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -31,6 +32,22 @@ func TestADifferenceOfTheShadowIsToldOnce(t *testing.T) {
 	} {
 		if got := wouldBe(kind); got != want {
 			t.Errorf("%s is called %q, want %q", kind, got, want)
+		}
+	}
+}
+
+func TestWhoFollowsDecisionsDoesNotReadOfTheFollowing(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		d    api.DecisionRecord
+		want bool
+	}{
+		"a list is left out":   {api.DecisionRecord{Action: policy.DecisionRead, Verdict: "allow", Reference: "decision:list"}, true},
+		"not one that failed":  {api.DecisionRecord{Action: policy.DecisionRead, Verdict: "deny", Reference: "decision:list"}, false},
+		"nor that one is read": {api.DecisionRecord{Action: policy.DecisionRead, Verdict: "allow", Reference: "decision:read 01"}, false},
+		"nor another action":   {api.DecisionRecord{Action: policy.AdminAPI, Verdict: "allow", Reference: "decision:list"}, false},
+	} {
+		if got := isListing(&c.d); got != c.want {
+			t.Errorf("%s: it is left out: %v", sentence, got)
 		}
 	}
 }
