@@ -88,7 +88,7 @@ func TestAWaiverIsAskedForApprovedByAnotherAndEndsByItself(t *testing.T) {
 	refused(t, as(t, g, carol, "waiver", "add", "house.no_root", "--project", team, "--ticket", "S", "--expires", "1d"), "governance.second_person", "waiver request")
 	as(t, g, carol, "waiver", "approve", "W-1", "--reason", "until Friday").OK(t)
 	crane.Pull(g.Ref(team+"/app", "root")).OK(t)
-	if shown := as(t, g, alice, "waiver", "show", "W-1").OK(t); !regexp.MustCompile(`(?s)state +expiring.*asked for by +alice.*decided by +carol until Friday`).MatchString(shown) {
+	if shown := as(t, g, alice, "waiver", "show", "W-1").OK(t); !regexp.MustCompile(`(?s)state +expiring.*asked for by +alice.*decided by +carol: until Friday`).MatchString(shown) {
 		t.Errorf("the waiver is shown as %s", shown)
 	}
 

@@ -26,10 +26,17 @@ deny contains {"code": "rbac.admin", "term": "decision.read", "msg": msg} if {
 	input.action == "decision.read"
 	known
 	not permitted
-	# A field that is not there must not keep the rule silent.
-	own := [object.get(input, ["subject", at], "?") | some at in ["id", "issuer"]]
-	msg := sprintf("%s may read decisions about themselves only: one by its id, or those of subject %v of issuer %v", array.concat([who], own))
+	msg := sprintf("%s may read decisions about themselves only: one by its id, or those of subject %v of issuer %v", [who, own_id, own_issuer])
 }
+
+# Fields that are not there must not keep the rule silent.
+default own_id := "?"
+
+own_id := input.subject.id
+
+default own_issuer := "?"
+
+own_issuer := input.subject.issuer
 
 reading := {"read", "list", "get", "show"}
 
