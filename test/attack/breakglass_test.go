@@ -159,6 +159,41 @@ func TestBrokenGlassIsForWhomAndWhereItWasBroken(t *testing.T) {
 	})
 }
 
+// What somebody moves in an emergency is there for everybody after it.
+func TestBrokenGlassMovesNoImmutableTag(t *testing.T) {
+	w := newWorld(t, harness.Options{})
+	w.push(alice, newImage("red/app", "v1", "what was tested", "1000", nil))
+	w.api(http.MethodPatch, "/projects/red", object{"packs": []any{object{"name": "image", "mode": "deny", "config": object{
+		"immutable_tags": []string{"v*"}, "allowed_tags": []string{"v*"},
+	}}}})
+	other := w.push(alice, newImage("red/app", "v2", "what was not", "1000", nil))
+	w.open(pat, object{"subject": alice})
+	other.tag = "hotfix"
+	if r := w.put(alice, other, manifestType); r.Status != http.StatusCreated {
+		t.Errorf("under a tag that rules of content deny: %d %s", r.Status, r.Body)
+	}
+	other.tag = "v1"
+	refused(t, "the tag is moved", w.put(alice, other, manifestType), other.manifest)
+}
+
+// Class 22: whoever may ask asks for no more than people can look through, and hides
+// nothing behind it.
+func TestNobodyFillsTheListOfEmergencies(t *testing.T) {
+	w := newWorld(t, harness.Options{})
+	last := 0
+	for n := 0; n < 150 && last != http.StatusBadRequest; n++ {
+		last = w.call(caller{user: alice}, http.MethodPost, "/api/v1/breakglass", emergency(object{"pending": true})).Status
+	}
+	if last != http.StatusBadRequest {
+		t.Fatalf("so many grants: %d", last)
+	}
+	id := w.open(pat, nil)
+	w.ok(http.MethodDelete, "/api/v1/breakglass/"+id, nil)
+	if r := w.call(caller{user: mike}, http.MethodPost, "/api/v1/breakglass", emergency(object{"pending": true})); r.Status != http.StatusCreated {
+		t.Errorf("somebody else: %d %s", r.Status, r.Body)
+	}
+}
+
 func TestNobodyBreaksGlassForThemselvesWhoMayNot(t *testing.T) {
 	w, im := dirty(t, harness.Options{})
 	w.api(http.MethodPost, "/workspaces", object{"name": "other", "hosts": []string{otherHost}, "admin": root, "admin_password": password})

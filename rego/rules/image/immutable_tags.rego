@@ -6,12 +6,14 @@ import data.bondgate.lib.text
 # title: The tag may not change
 # description: >-
 #   What was tested under a tag is what runs under it. Taking the tag away, or the
-#   manifest under it, would be the way around.
+#   manifest under it, would be the way around. An emergency does not move it: what it
+#   moved would stay there for everybody when the emergency is over.
 # custom:
 #   code: image.immutable_tag
 #   severity: high
 #   remediation: Push under a new tag.
 #   waivable: true
+#   breakglass: false
 deny contains {"code": "image.immutable_tag", "term": tag, "msg": msg} if {
 	input.action == "manifest.push"
 	input.reference.kind == "tag"
