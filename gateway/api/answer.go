@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/bondgate/bondgate/gateway/errcode"
+	"github.com/bondgate/bondgate/policy"
 )
 
 // answer writes what a call was allowed to do and did.
@@ -72,6 +73,32 @@ func located(c *call, id int64) created {
 type stream struct {
 	// lines calls yield with each value; what yield fails with ends it.
 	lines func(ctx context.Context, yield func(any) error) error
+}
+
+// mostStreams is how many streams one person reads at a time: each works, or holds a
+// page of what it reads, for as long as its reader likes.
+const mostStreams = 2
+
+// streamed answers a stream, or refuses one more to whoever reads too many already.
+// It is called when the call is carried out, once.
+func (a *API) streamed(c *call, lines func(ctx context.Context, yield func(any) error) error) (any, error) {
+	who := c.workspace() + " " + c.caller.Principal.Identity()
+	a.streams.Lock()
+	defer a.streams.Unlock()
+	if a.streaming[who] >= mostStreams {
+		return nil, fmt.Errorf("%d lists are being read by %s: %w", mostStreams, who, policy.ErrLimited)
+	}
+	a.streaming[who]++
+	return stream{lines: func(ctx context.Context, yield func(any) error) error {
+		defer func() {
+			a.streams.Lock()
+			defer a.streams.Unlock()
+			if a.streaming[who]--; a.streaming[who] == 0 {
+				delete(a.streaming, who)
+			}
+		}()
+		return lines(ctx, yield)
+	}}, nil
 }
 
 type streamEnd struct {

@@ -114,6 +114,9 @@ type API struct {
 	verifying sync.Mutex
 	// explaining is held by whoever has something explained.
 	explaining chan struct{}
+	// streaming counts the streams under way by who reads them.
+	streams   sync.Mutex
+	streaming map[string]int
 }
 
 // New makes the API, or says what is missing.
@@ -132,7 +135,7 @@ func New(cfg Config) (*API, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	a := &API{cfg: cfg, mux: http.NewServeMux(), explaining: make(chan struct{}, 1)}
+	a := &API{cfg: cfg, mux: http.NewServeMux(), explaining: make(chan struct{}, 1), streaming: map[string]int{}}
 	all := routes()
 	if cfg.Harbor != nil {
 		if err := cfg.Harbor.check(); err != nil {

@@ -20,8 +20,13 @@ const (
 	maxGlassProjects = 16
 	maxJustification = 1024
 	maxTicket        = 128
-	// someGlass is how many grants one list has at most.
+	// someGlass is how many grants one list has at most, of seenGlass that are looked
+	// at: those of other projects must not crowd out the ones that are asked for.
 	someGlass = 1000
+	seenGlass = 10_000
+	// mostGlass is how many grants of one person wait or hold at a time: whoever may
+	// ask must not fill what is read at every change of one.
+	mostGlass = 100
 	// usualGlass is how long a grant lasts for which no end was given.
 	usualGlass = time.Hour
 )
@@ -114,7 +119,7 @@ func (a *API) listGlass(c *call) (plan, error) {
 		if all == "true" {
 			since = time.Time{}
 		}
-		grants, err := a.cfg.BreakGlass.Grants.BreakGlasses(ctx, c.workspace(), since, someGlass)
+		grants, err := a.cfg.BreakGlass.Grants.BreakGlasses(ctx, c.workspace(), since, seenGlass)
 		out := make([]policy.BreakGlass, 0, len(grants))
 		for _, b := range grants {
 			if own == "true" && !b.For(who) || project != "" && !slices.Contains(b.Projects, project) {
@@ -123,7 +128,9 @@ func (a *API) listGlass(c *call) (plan, error) {
 			if project != "" && own != "true" {
 				b.Projects = []string{project} // who manages one need not know of the others
 			}
-			out = append(out, b)
+			if out = append(out, b); len(out) == someGlass {
+				break
+			}
 		}
 		return out, err
 	}
@@ -161,9 +168,34 @@ func (a *API) createGlass(c *call) (plan, error) {
 				return nil, err
 			}
 		}
+		if err := a.mayHaveGlass(ctx, b, who); err != nil {
+			return nil, err
+		}
 		return b, a.cfg.BreakGlass.Grants.AddBreakGlass(ctx, b)
 	}
 	return p, person(who)
+}
+
+// mayHaveGlass refuses one more grant of somebody with too many that are not over.
+// Who has the machine in their hands is not counted.
+func (a *API) mayHaveGlass(ctx context.Context, b policy.BreakGlass, who policy.Principal) error {
+	if who.Kind == policy.KindOperator {
+		return nil
+	}
+	all, err := a.cfg.BreakGlass.Grants.BreakGlasses(ctx, b.Workspace, b.Created, seenGlass)
+	if err != nil {
+		return err
+	}
+	open := 0
+	for i := range all {
+		if all[i].RequestedBy == b.RequestedBy {
+			open++
+		}
+	}
+	if open >= mostGlass {
+		return refuse("%s has %d grants that are not over: end one first", b.Requester, open)
+	}
+	return nil
 }
 
 // completeGlass fills in what was left out and says what is wrong with the rest.

@@ -73,9 +73,9 @@ func (a *API) exportDecisions(c *call) (plan, error) {
 		project: q.Project,
 		before:  map[string]any{"project": q.Project},
 		do: func(context.Context) (any, error) {
-			return stream{lines: func(ctx context.Context, yield func(any) error) error {
+			return a.streamed(c, func(ctx context.Context, yield func(any) error) error {
 				return a.cfg.Decisions.Export(ctx, q, yield)
-			}}, nil
+			})
 		},
 	}, nil
 }

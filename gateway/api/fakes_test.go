@@ -24,7 +24,10 @@ var now = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
 
 // world is everything around the API, in memory.
 type world struct {
-	mu sync.Mutex
+	// slow holds the inventory, which tells reading that it began; nil for one that does not wait.
+	slow    chan struct{}
+	reading chan string
+	mu      sync.Mutex
 	// deny is asked about every request; nil allows.
 	deny     func(policy.Request) bool
 	asked    []policy.Request

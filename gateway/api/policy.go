@@ -77,9 +77,9 @@ func (a *API) inventory(c *call) (plan, error) {
 		return p, err
 	}
 	p.do = func(context.Context) (any, error) {
-		return stream{lines: func(ctx context.Context, yield func(any) error) error {
+		return a.streamed(c, func(ctx context.Context, yield func(any) error) error {
 			return a.cfg.Inventory.Inventory(ctx, c.workspace(), project, func(i InventoryImage) error { return yield(i) })
-		}}, nil
+		})
 	}
 	return p, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bondgate/bondgate/gateway/authn"
 	"github.com/bondgate/bondgate/policy"
 )
 
@@ -22,6 +23,10 @@ func (w *world) ResetShadow(context.Context, string) error {
 }
 
 func (w *world) Inventory(_ context.Context, _, project string, yield func(InventoryImage) error) error {
+	if w.slow != nil {
+		w.reading <- project
+		<-w.slow
+	}
 	for _, name := range []string{"one", "two"} {
 		if err := yield(InventoryImage{Kind: "image", Project: project, Repository: project + "/" + name, Input: json.RawMessage(`{"api":1}`)}); err != nil {
 			return err
@@ -87,6 +92,40 @@ func TestAnInventoryThatBreaksOffSaysSo(t *testing.T) {
 		if !strings.HasPrefix(lines[0], `{"kind":"image"`) {
 			t.Errorf("%s begins with %s", project, lines[0])
 		}
+	}
+}
+
+func TestOnePersonReadsTwoListsAtATime(t *testing.T) {
+	w := newWorld()
+	w.projects["red"] = policy.Project{Name: "red"}
+	w.slow, w.reading = make(chan struct{}), make(chan string)
+	a := w.api(t)
+	const path = "/policy/inventory?project=red"
+	ends := make(chan int)
+	read := func(who authn.Caller) {
+		go func() {
+			status, _ := do(t, a, who, http.MethodGet, path, "")
+			ends <- status
+		}()
+		<-w.reading
+	}
+	read(alice)
+	read(alice)
+	if status, body := do(t, a, alice, http.MethodGet, path, ""); status != http.StatusTooManyRequests {
+		t.Errorf("a third: %d %s", status, body)
+	}
+	other := alice
+	other.Principal.ID = "somebody else"
+	read(other)
+	close(w.slow)
+	for range 3 {
+		if status := <-ends; status != http.StatusOK {
+			t.Errorf("%d", status)
+		}
+	}
+	w.slow = nil
+	if status, body := do(t, a, alice, http.MethodGet, path, ""); status != http.StatusOK {
+		t.Errorf("afterwards: %d %s", status, body)
 	}
 }
 
