@@ -9,6 +9,14 @@ type hash = [sha256.Size]byte
 
 func sum(text []byte) hash { return sha256.Sum256(text) }
 
+// hashOf is a stored hash; one of another length is no hash at all.
+func hashOf(stored []byte) (h hash) {
+	if len(stored) == len(h) {
+		copy(h[:], stored)
+	}
+	return h
+}
+
 // head is the end of a chain: the last sequence number and its hash.
 type head struct {
 	seq  int64

@@ -44,7 +44,7 @@ func (v *view) ends(ctx context.Context) ([]end, error) {
 		if err := rows.Scan(&e.writer, &e.n, &e.head.seq, &sum, &e.sealed); err != nil {
 			return nil, err
 		}
-		copy(e.head.hash[:], sum)
+		e.head.hash = hashOf(sum)
 		all = append(all, e)
 	}
 	return all, rows.Err()
@@ -166,7 +166,7 @@ func (v *view) find(ctx context.Context, s search, e end) ([]int64, error) {
 	if e.n <= f.after {
 		return nil, nil
 	}
-	if err := eachPiece(ctx, v.tx, v.t, e.writer, f.match.read); err != nil {
+	if err := eachPiece(ctx, v.tx, v.t, e.writer, func(_ int64, piece []byte) error { return f.match.read(piece) }); err != nil {
 		return nil, fmt.Errorf("read the names: %w", err)
 	}
 	if f.match.count == 0 {

@@ -87,7 +87,7 @@ const knownFacts = 50_000
 func openShelf(ctx context.Context, db reader, t tables, c *codec, writer string) (*shelf, error) {
 	s := &shelf{t: t, codec: c, writer: writer, naming: newNaming(), facts: map[hash]bool{}}
 	var known names
-	err := eachPiece(ctx, db, t, writer, func(piece []byte) error {
+	err := eachPiece(ctx, db, t, writer, func(_ int64, piece []byte) error {
 		return known.read(piece, known.keep, func(n uint32, parts *[facetParts]uint32) {
 			if len(s.naming.facets) < maxNamed {
 				s.naming.facets[known.facet(parts)] = n
@@ -105,18 +105,21 @@ func openShelf(ctx context.Context, db reader, t tables, c *codec, writer string
 		" WHERE writer = $1 AND n > coalesce((SELECT sealed FROM "+t.ends+" WHERE writer = $1), 0)", writer).Scan(&s.loose)
 }
 
-func eachPiece(ctx context.Context, db reader, t tables, writer string, do func([]byte) error) error {
-	rows, err := db.QueryContext(ctx, "SELECT piece FROM "+t.names+" WHERE writer = $1 ORDER BY n", writer)
+// eachPiece reads a writer's stream of names: with each piece, how many facets are
+// said to come before it.
+func eachPiece(ctx context.Context, db reader, t tables, writer string, do func(n int64, piece []byte) error) error {
+	rows, err := db.QueryContext(ctx, "SELECT n, piece FROM "+t.names+" WHERE writer = $1 ORDER BY n", writer)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
+		var n int64
 		var piece []byte
-		if err := rows.Scan(&piece); err != nil {
+		if err := rows.Scan(&n, &piece); err != nil {
 			return err
 		}
-		if err := do(piece); err != nil {
+		if err := do(n, piece); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"os"
 	"slices"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // inDay reads in the file of a day, in one transaction: with the connections of
@@ -188,6 +191,12 @@ func (d *days) newest(ctx context.Context) (int64, error) {
 	return 0, nil
 }
 
+// spoiltFile reports whether SQLite finds that a file is none of its own, or not whole.
+func spoiltFile(err error) bool {
+	var said *sqlite.Error
+	return errors.As(err, &said) && (said.Code()&0xff == sqlite3.SQLITE_CORRUPT || said.Code()&0xff == sqlite3.SQLITE_NOTADB)
+}
+
 func (d *days) walk(ctx context.Context, w *walker) error {
 	d.dropping.RLock()
 	defer d.dropping.RUnlock()
@@ -202,7 +211,11 @@ func (d *days) walk(ctx context.Context, w *walker) error {
 	}
 	for _, day := range all {
 		err := d.inDay(ctx, day, func(v *view) error { return v.walk(ctx, w) })
-		if err != nil && !errors.Is(err, errNoDay) {
+		switch {
+		case err == nil || errors.Is(err, errNoDay):
+		case spoiltFile(err):
+			w.found(Finding{Kind: Changed, Day: day, What: "the file cannot be read: " + err.Error()})
+		default:
 			return fmt.Errorf("%s: %w", day, err)
 		}
 	}

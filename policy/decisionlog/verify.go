@@ -73,6 +73,7 @@ type walker struct {
 	day   string
 	facts map[hash]bool
 	lastN int64
+	ends  map[string]end
 }
 
 // walked is how far a chain was followed.
@@ -101,7 +102,7 @@ func (w *walker) found(f Finding) {
 
 // segment begins a day. Facts are shown before the records that name them.
 func (w *walker) segment(day string) {
-	w.day, w.facts, w.lastN = day, map[hash]bool{}, 0
+	w.day, w.facts, w.lastN, w.ends = day, map[hash]bool{}, 0, map[string]end{}
 	w.report.Days++
 }
 
@@ -131,6 +132,8 @@ type shown struct {
 	// nothing that could be compared.
 	found    []place
 	foundErr error
+	// bounds are what is stored of its records' times and ids, and met what they are.
+	bounds, met bounds
 }
 
 // place is what one record is found by.
@@ -169,8 +172,14 @@ func (w *walker) block(b *shown) {
 		one.What = "the block cannot be unpacked: " + b.err.Error()
 		w.found(one)
 	}
-	w.report.Records += w.frames(b, c, linked)
+	met := w.frames(b, c, linked)
+	w.report.Records += met
+	if b.err == nil && met == b.count && b.met != b.bounds {
+		one.What = "a search by time or id does not know what is in it"
+		w.found(one)
+	}
 	c.at = head{b.seq + b.count - 1, b.last}
+	w.ends[b.writer] = end{n: w.lastN, head: c.at}
 	if c.known && c.at.seq == c.from.last.seq && c.at.hash != c.from.last.hash {
 		one.What = "the chain ended with another hash"
 		w.found(one)
@@ -248,6 +257,11 @@ func (w *walker) inconsistent(r row, b *shown) string {
 // foundBy compares a record with what it is searched by.
 func foundBy(e Entry, n int64, b *shown) string {
 	i := n - b.n
+	one := bounds{e.At.UnixMicro(), e.At.UnixMicro(), e.ID, e.ID}
+	if i == 0 {
+		b.met = one
+	}
+	b.met.add(one)
 	if b.foundErr != nil || i >= int64(len(b.found)) {
 		return "it cannot be found by a search"
 	}
@@ -258,6 +272,24 @@ func foundBy(e Entry, n int64, b *shown) string {
 		return "a search finds it as something else"
 	}
 	return ""
+}
+
+// ended tells where a writer's day ends, after its blocks.
+func (w *walker) ended(e end) {
+	c, met := w.chains[e.writer], w.ends[e.writer]
+	if c == nil {
+		w.found(Finding{Kind: Inserted, Writer: e.writer, Day: w.day, What: "this writer never wrote here"})
+		return
+	}
+	one := Finding{Kind: Changed, Writer: e.writer, First: c.at.seq, Last: c.at.seq, Day: w.day, What: "the day ends with another record"}
+	switch {
+	case e.head.seq > c.at.seq:
+		one.Kind, one.First, one.Last, one.What = Removed, c.at.seq+1, e.head.seq, "the day ends before its last record"
+		w.found(one)
+		c.at = e.head // it is not missed once more
+	case e.head != met.head || e.n != met.n:
+		w.found(one)
+	}
 }
 
 // end tells where the chains ended after everything was shown.
