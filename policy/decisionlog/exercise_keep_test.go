@@ -136,6 +136,9 @@ func chainGoesOn(t *testing.T, s site) {
 	}
 }
 
+// all are the tables, those that hold the truth first.
+func (t tables) all() []string { return []string{t.blocks, t.facts, t.ends, t.segments, t.names} }
+
 func tamperingFound(t *testing.T, s site) {
 	l := s.open(t, nil)
 	for i := range 6 {

@@ -114,7 +114,12 @@ func (h *headFile) dropped(ctx context.Context, ends map[string]head) error {
 }
 
 func (h *headFile) all(ctx context.Context) (map[string]heads, error) {
-	rows, err := h.db.QueryContext(ctx, "SELECT writer, seq, hash, dropped_seq, dropped_hash FROM heads")
+	return allHeads(ctx, h.db, "heads")
+}
+
+// allHeads reads the ends of all chains from the table that a backend has them in.
+func allHeads(ctx context.Context, db reader, table string) (map[string]heads, error) {
+	rows, err := db.QueryContext(ctx, "SELECT writer, seq, hash, dropped_seq, dropped_hash FROM "+table)
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +132,7 @@ func (h *headFile) all(ctx context.Context) (map[string]heads, error) {
 		if err := rows.Scan(&writer, &e.last.seq, &last, &e.dropped.seq, &dropped); err != nil {
 			return nil, err
 		}
-		copy(e.last.hash[:], last)
-		copy(e.dropped.hash[:], dropped)
+		e.last.hash, e.dropped.hash = hashOf(last), hashOf(dropped)
 		all[writer] = e
 	}
 	return all, rows.Err()

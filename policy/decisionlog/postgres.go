@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,16 +20,12 @@ import (
 type partitions struct {
 	db     *sql.DB
 	codec  *codec
-	log    *slog.Logger
 	writer string
 	// Of the flusher alone: the tables of the day that is written, and its name.
 	shelf *shelf
 	day   string
 
-	sealing sync.Mutex
-	sealers sync.WaitGroup
-	stop    context.CancelFunc
-	stopped context.Context //nolint:containedctx // the life of the backend, for what runs beside its calls
+	sealer *sealer
 }
 
 // The keys of the advisory locks: of writing, and of changing tables.
@@ -61,10 +56,9 @@ func openPostgres(ctx context.Context, dsn string, log *slog.Logger) (*partition
 	if err != nil {
 		return nil, err
 	}
-	p := &partitions{db: stdlib.OpenDB(*cfg), codec: c, log: log}
+	p := &partitions{db: stdlib.OpenDB(*cfg), codec: c, sealer: newSealer(ctx, log)}
 	p.db.SetMaxOpenConns(8)
 	p.db.SetMaxIdleConns(4)
-	p.stopped, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := p.locked(ctx, lockTables, func(tx *sql.Tx) error { return p.schema(ctx, tx) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("decision log: make the tables: %w", err), p.close())
 	}
@@ -152,7 +146,7 @@ func (p *partitions) append(ctx context.Context, b *batch) error {
 		return err
 	}
 	if p.shelf.due() {
-		p.seal(p.day, false)
+		p.sealer.seal(p.day, false, p.sealSome)
 	}
 	return nil
 }
@@ -175,7 +169,7 @@ func (p *partitions) today(ctx context.Context, day string) error {
 		return nil
 	}
 	if p.day != "" && p.day != day {
-		p.seal(p.day, true) // also when it was written before a restart
+		p.sealer.seal(p.day, true, p.sealSome) // also when it was written before a restart
 	}
 	p.shelf, p.day = nil, ""
 	t := tablesOfDay(day)
@@ -204,23 +198,6 @@ func (p *partitions) today(ctx context.Context, day string) error {
 	}
 	p.shelf, p.day = s, day
 	return nil
-}
-
-// seal puts the loose blocks of a day together, in the background.
-func (p *partitions) seal(day string, all bool) {
-	p.sealers.Go(func() {
-		p.sealing.Lock()
-		defer p.sealing.Unlock()
-		for {
-			did, err := p.sealSome(p.stopped, day, all)
-			if err != nil && p.stopped.Err() == nil {
-				p.log.Warn("decisions cannot be put together; they stay as they are", "day", day, "error", err)
-			}
-			if err != nil || !did {
-				return
-			}
-		}
-	})
 }
 
 // sealSome needs no lock against those who write: only this process puts blocks of
@@ -318,8 +295,7 @@ func daysOf(ctx context.Context, db reader) ([]string, error) {
 func (p *partitions) settle(context.Context) error { return nil }
 
 func (p *partitions) close() error {
-	p.stop()
-	p.sealers.Wait()
+	p.sealer.close()
 	p.codec.close()
 	return p.db.Close()
 }

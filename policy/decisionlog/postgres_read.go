@@ -149,7 +149,7 @@ func (p *partitions) newest(ctx context.Context) (n int64, err error) {
 // walk reads all in one snapshot, heads and records.
 func (p *partitions) walk(ctx context.Context, w *walker) error {
 	return p.snapshot(ctx, func(tx *sql.Tx) error {
-		all, err := allHeads(ctx, tx)
+		all, err := allHeads(ctx, tx, "decision_heads")
 		if err != nil {
 			return err
 		}
@@ -166,25 +166,4 @@ func (p *partitions) walk(ctx context.Context, w *walker) error {
 		w.end(all)
 		return nil
 	})
-}
-
-func allHeads(ctx context.Context, tx reader) (map[string]heads, error) {
-	rows, err := tx.QueryContext(ctx, "SELECT writer, seq, hash, dropped_seq, dropped_hash FROM decision_heads")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	all := map[string]heads{}
-	for rows.Next() {
-		var writer string
-		var e heads
-		var last, dropped []byte
-		if err := rows.Scan(&writer, &e.last.seq, &last, &e.dropped.seq, &dropped); err != nil {
-			return nil, err
-		}
-		copy(e.last.hash[:], last)
-		copy(e.dropped.hash[:], dropped)
-		all[writer] = e
-	}
-	return all, rows.Err()
 }

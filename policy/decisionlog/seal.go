@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"sync"
 )
 
 const (
@@ -20,6 +22,44 @@ const (
 	// maxPiece is the size of a piece of names that small ones are put together to.
 	maxPiece = 64 << 10
 )
+
+// sealer puts blocks together in the background, one day at a time.
+type sealer struct {
+	log     *slog.Logger
+	one     sync.Mutex
+	running sync.WaitGroup
+	stop    context.CancelFunc
+	stopped context.Context //nolint:containedctx // the life of the backend, for what runs beside its calls
+}
+
+func newSealer(ctx context.Context, log *slog.Logger) *sealer {
+	s := &sealer{log: log}
+	s.stopped, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	return s
+}
+
+// seal calls some, which puts a part of what is loose together, until nothing is
+// left to do.
+func (s *sealer) seal(day string, all bool, some func(ctx context.Context, day string, all bool) (bool, error)) {
+	s.running.Go(func() {
+		s.one.Lock()
+		defer s.one.Unlock()
+		for {
+			did, err := some(s.stopped, day, all)
+			if err != nil && s.stopped.Err() == nil {
+				s.log.Warn("decisions cannot be put together; they stay as they are", "day", day, "error", err)
+			}
+			if err != nil || !did {
+				return
+			}
+		}
+	})
+}
+
+func (s *sealer) close() {
+	s.stop()
+	s.running.Wait()
+}
 
 // sealing puts loose blocks of a writer into a segment, and packs small blocks
 // together. Nothing that a record says changes by it, and the chain is the same.

@@ -18,9 +18,6 @@ func tablesOf(prefix, suffix string) tables {
 	}
 }
 
-// all are the tables, those that hold the truth first.
-func (t tables) all() []string { return []string{t.blocks, t.facts, t.ends, t.segments, t.names} }
-
 // schema is the text that makes a day's tables. The words that differ are the
 // types: of whole numbers, of bytes, and of text that is compared byte by byte.
 // What is small comes first in a row, so that a search does not read over texts.

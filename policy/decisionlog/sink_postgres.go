@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS decision_sinks (
 	name text PRIMARY KEY, holder text NOT NULL, until timestamptz NOT NULL, position bytea);`
 
 func (p *partitions) ends(ctx context.Context) (map[string]heads, error) {
-	return allHeads(ctx, p.db)
+	return allHeads(ctx, p.db, "decision_heads")
 }
 
 func (p *partitions) hold(ctx context.Context, sink, holder string, lease time.Duration) (*position, bool, error) {

@@ -29,7 +29,6 @@ type days struct {
 	dir   string
 	heads *headFile
 	codec *codec
-	log   *slog.Logger
 
 	// dropping is held for writing while files are removed.
 	dropping sync.RWMutex
@@ -47,11 +46,7 @@ type days struct {
 	settled   head // what heads.db says
 	doubt     bool // whether the batch that failed is there
 
-	// sealing is held by whoever puts blocks together; sealers are they.
-	sealing sync.Mutex
-	sealers sync.WaitGroup
-	stop    context.CancelFunc
-	stopped context.Context //nolint:containedctx // the life of the backend, for what runs beside its calls
+	sealer *sealer
 }
 
 // dayFile is the file that is written now.
@@ -100,8 +95,7 @@ func openDays(ctx context.Context, dir string, log *slog.Logger) (*days, error) 
 	if err != nil {
 		return nil, errors.Join(err, heads.close())
 	}
-	d := &days{dir: dir, heads: heads, codec: c, log: log, firsts: map[string]int64{}}
-	d.stopped, d.stop = context.WithCancel(context.WithoutCancel(ctx))
+	d := &days{dir: dir, heads: heads, codec: c, sealer: newSealer(ctx, log), firsts: map[string]int64{}}
 	return d, nil
 }
 
@@ -187,7 +181,7 @@ func (d *days) today(ctx context.Context, day string) (*dayFile, error) {
 	}
 	d.shut()
 	if f != nil && f.day != day {
-		d.seal(f.day, true)
+		d.sealer.seal(f.day, true, d.sealSome)
 	}
 	f = &dayFile{day: day, path: d.path(day)}
 	if err := f.open(ctx, d.codec, d.writer); err != nil {
@@ -299,7 +293,7 @@ func (d *days) insert(ctx context.Context, b *batch) error {
 		return err
 	}
 	if f.shelf.due() {
-		d.seal(f.day, false)
+		d.sealer.seal(f.day, false, d.sealSome)
 	}
 	return nil
 }
@@ -311,8 +305,7 @@ func (d *days) open() *dayFile {
 }
 
 func (d *days) close() error {
-	d.stop()
-	d.sealers.Wait()
+	d.sealer.close()
 	d.shut()
 	d.codec.close()
 	return d.heads.close()

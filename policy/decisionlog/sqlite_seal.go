@@ -6,24 +6,8 @@ import (
 	"errors"
 )
 
-// seal puts the loose blocks of a day together, in the background: reading and
-// packing disturb nobody, and only the writing of the outcome makes a batch wait.
-func (d *days) seal(day string, all bool) {
-	d.sealers.Go(func() {
-		d.sealing.Lock()
-		defer d.sealing.Unlock()
-		for {
-			did, err := d.sealSome(d.stopped, day, all)
-			if err != nil && d.stopped.Err() == nil {
-				d.log.Warn("decisions cannot be put together; they stay as they are", "day", day, "error", err)
-			}
-			if err != nil || !did {
-				return
-			}
-		}
-	})
-}
-
+// sealSome reads and packs beside whoever writes; only the writing of the outcome
+// makes a batch wait.
 func (d *days) sealSome(ctx context.Context, day string, all bool) (bool, error) {
 	d.dropping.RLock()
 	defer d.dropping.RUnlock()

@@ -116,6 +116,9 @@ func cells(t *testing.T, db *sql.DB, table string) (all []cell) {
 			all = append(all, cell{values[0].(int64), columns[i], values[i]})
 		}
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return all
 }
 
@@ -160,7 +163,7 @@ func TestADayFileThatIsSpoiltIsReportedAndTheOthersAreRead(t *testing.T) {
 			c.move(24 * time.Hour)
 		}
 		// A sealer may have the file of the day before open still.
-		l.store.(*days).sealers.Wait()
+		l.store.(*days).sealer.running.Wait()
 		path := filepath.Join(dir, dayPrefix+names[1]+daySuffix)
 		if part == 3 {
 			stat, err := os.Stat(path)
