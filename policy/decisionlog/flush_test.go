@@ -27,7 +27,7 @@ func (c *crowd) append(ctx context.Context, b *batch) error {
 	for range c.size {
 		go func() { _ = l.Write(context.Background(), record(fmt.Sprint("w", c.n.Add(1)), denied)) }()
 	}
-	for waiting := 0; waiting < c.size; time.Sleep(time.Millisecond) {
+	for waiting := 0; waiting < c.size && !c.gone.Load(); time.Sleep(time.Millisecond) {
 		l.mu.Lock()
 		waiting = len(l.writes)
 		l.mu.Unlock()
