@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/bondgate/bondgate/test/harness"
 )
 
 // Class 20: whoever is refused a look at something does not find it in the record of
@@ -51,5 +53,32 @@ func TestTheRecordOfARefusedCallDoesNotHoldWhatWasRefused(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Class 15: who finds the token of a pipeline does not read what its owner did elsewhere.
+func TestALimitedTokenReadsNoDecisionsBeyondItsLimits(t *testing.T) {
+	dir := t.TempDir()
+	file("rooted.rego", rooted)(t, dir)
+	w := newWorld(t, harness.Options{Policy: dir})
+	w.member("blue", alice, "developer")
+	token := w.accessToken(alice, object{"name": "ci", "scopes": []any{object{"project": "red", "rights": []string{"pull"}}}})
+	for project, want := range map[string]int{"red": http.StatusOK, "blue": http.StatusNotFound} {
+		w.push(alice, newImage(project+"/app", "v1", project, "", nil))
+		id := w.denied(alice, http.MethodGet, "/v2/"+project+"/app/manifests/v1", nil)
+		if id == "" {
+			t.Fatalf("the pull from %s is not denied", project)
+		}
+		for _, path := range append(ways(id), "/api/v1/decisions/"+id, "/api/v1/decisions?subject=alice&issuer=local&project="+project) {
+			if r := w.with(alice, token.Secret, http.MethodGet, path, nil); r.Status != want {
+				t.Errorf("%s of %s: %d %.200s", path, project, r.Status, r.Body)
+			}
+			if r := w.as(alice, http.MethodGet, path, nil, nil); r.Status != http.StatusOK {
+				t.Errorf("%s of %s by alice: %d %.200s", path, project, r.Status, r.Body)
+			}
+		}
+	}
+	if r := w.with(alice, token.Secret, http.MethodGet, "/api/v1/decisions?subject=alice&issuer=local", nil); r.Status != http.StatusForbidden {
+		t.Errorf("all of alice's: %d %.200s", r.Status, r.Body)
 	}
 }

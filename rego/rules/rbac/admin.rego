@@ -130,9 +130,12 @@ may_manage if {
 	known
 }
 
+# People read what was decided about themselves, with a credential that sees where: one
+# for a part of their projects is not to tell of the others.
 may_manage if {
 	input.action == "decision.read"
 	known
+	within_sight(input.subject.limits)
 	input.admin.before.subject == input.subject.id
 	input.admin.before.issuer == input.subject.issuer
 }

@@ -96,6 +96,13 @@ test_people_read_decisions_about_themselves if {
 	not allowed with input as read(["developer"], "bob")
 }
 
+read_within(limits) := json.patch(read([], "alice"), [{"op": "replace", "path": "/subject/limits", "value": limits}])
+
+test_a_credential_with_limits_reads_within_them if {
+	allowed with input as read_within([{"repositories": null, "role": "developer", "rights": []}])
+	not allowed with input as read_within([])
+}
+
 test_administrators_read_decisions_about_others if {
 	allowed with input as read(["admin"], "bob")
 	allowed with input as read(["projectAdmin"], "bob")
