@@ -461,11 +461,12 @@ func leftAlone(t *testing.T, s site) {
 	service := newLogService(t)
 	service.behave(answers(429, "Retry-After", "1"))
 	p := brisk
-	p.lease, p.patience = 200*time.Millisecond, time.Second
+	// It has to wait longer than half of a lease, and a busy machine has a lease to answer.
+	p.lease, p.patience = 1500*time.Millisecond, time.Second
 	var logs []*Log
 	for i := range 3 {
 		l := s.open(t, func(c *Config) { c.Writer = fmt.Sprint("replica-", i) })
-		if err := l.ship(p, []Sink{sinkTo(t, service, func(c *Sink) { c.Timeout = 200 * time.Millisecond })}); err != nil {
+		if err := l.ship(p, []Sink{sinkTo(t, service)}); err != nil {
 			t.Fatal(err)
 		}
 		logs = append(logs, l)
