@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Verdict is the outcome of a decision. The zero Verdict denies: forgetting to
 // decide is not an allow.
@@ -18,6 +21,22 @@ func (v Verdict) String() string {
 		return "allow"
 	}
 	return "deny"
+}
+
+// MarshalText is the verdict's word, in JSON too.
+func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText reads the word. What it does not know is an error and denies.
+func (v *Verdict) UnmarshalText(text []byte) error {
+	*v = Deny
+	switch string(text) {
+	case Allow.String():
+		*v = Allow
+	case Deny.String():
+	default:
+		return fmt.Errorf("%q is no verdict: %w", text, ErrInvalid)
+	}
+	return nil
 }
 
 // Reason is one rule that fired.

@@ -189,7 +189,7 @@ func TestAnAuditOfManyImagesMissesNone(t *testing.T) {
 
 // A list that breaks off is no audit, however it breaks.
 func TestAnInventoryThatIsNotWholeIsNoAudit(t *testing.T) {
-	const line = `{"kind":"image","project":"red","repository":"red/app","reference":"1","digest":"sha256:x","input":{},"now":{"verdict":1}}` + "\n"
+	const line = `{"kind":"image","project":"red","repository":"red/app","reference":"1","digest":"sha256:x","input":{},"now":{"verdict":"allow"}}` + "\n"
 	for name, c := range map[string]struct {
 		stream string
 		images int

@@ -5,28 +5,41 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/invopop/jsonschema"
+
+	"github.com/bondgate/bondgate/policy"
 )
+
+// newReflector makes schemas of the types of bodies and answers.
+func newReflector() *jsonschema.Reflector {
+	return &jsonschema.Reflector{DoNotReference: true, Anonymous: true, Mapper: func(t reflect.Type) *jsonschema.Schema {
+		if t == reflect.TypeFor[policy.Verdict]() { // a number in Go and a word in JSON
+			return &jsonschema.Schema{Type: "string", Enum: []any{policy.Allow.String(), policy.Deny.String()}}
+		}
+		return nil
+	}}
+}
 
 // openAPI describes routes as OpenAPI 3.1 has it. It is made from the table that
 // the requests are routed by, so there is no second list that could differ.
 func openAPI(all []route) ([]byte, error) {
 	paths := map[string]map[string]any{}
-	reflector := jsonschema.Reflector{DoNotReference: true, Anonymous: true}
+	reflector := newReflector()
 	for _, r := range all {
 		op := map[string]any{
 			"operationId": operationID(r),
 			"summary":     r.verb + " " + r.resource,
 			"x-action":    string(r.action), "x-resource": r.resource, "x-verb": r.verb,
-			"parameters": parameters(r), "responses": responses(r, &reflector),
+			"parameters": parameters(r), "responses": responses(r, reflector),
 			"security": []any{map[string]any{"basic": []any{}}},
 		}
 		if r.body != nil {
-			op["requestBody"] = map[string]any{"required": true, "content": jsonContent(&reflector, r.body())}
+			op["requestBody"] = map[string]any{"required": true, "content": jsonContent(reflector, r.body())}
 		}
 		path := r.path()
 		if paths[path] == nil {

@@ -101,7 +101,7 @@ type Route struct {
 // Routes describes the API: every route, what it asks the gate and the JSON
 // Schema of its body (one that nothing satisfies, where no body is expected).
 func Routes() []Route {
-	reflector := jsonschema.Reflector{DoNotReference: true, Anonymous: true}
+	reflector := newReflector()
 	table := routes()
 	out := make([]Route, 0, len(table))
 	for _, r := range table {

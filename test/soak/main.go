@@ -21,6 +21,7 @@ import (
 
 type options struct {
 	binary, dir string
+	keep        bool
 	// mixed
 	duration, calibrate, every time.Duration
 	share, rate                float64
@@ -49,6 +50,7 @@ func command(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	f.StringVar(&o.binary, "bondgate", "bin/bondgate", "the server's binary")
 	f.StringVar(&o.dir, "dir", "", "folder to keep the server's data in; a temporary one when empty")
+	f.BoolVar(&o.keep, "keep", false, "leave the server's data there, for a look at what was recorded")
 	run := mixed
 	switch args[0] {
 	case "mixed":
@@ -76,7 +78,11 @@ func command(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	if o.keep {
+		fmt.Println("the server's data stay in", dir)
+	} else {
+		defer func() { _ = os.RemoveAll(dir) }()
+	}
 	o.dir = dir
 	return run(ctx, o)
 }
