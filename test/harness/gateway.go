@@ -29,6 +29,8 @@ type Options struct {
 	Listen string
 	// Env is added to the environment.
 	Env []string
+	// Args are added to the command line of serve.
+	Args []string
 	// DataDir is kept between gateways when it is given.
 	DataDir string
 	// Stdout gets the server's standard output; nil for its log.
@@ -129,6 +131,7 @@ func (g *Gateway) launch(env []string) {
 	if g.options.Policy != "" {
 		args = append(args, "--policy", g.options.Policy)
 	}
+	args = append(args, g.options.Args...)
 	cmd := exec.Command(g.binary, args...)
 	cmd.Env = append(os.Environ(), "BONDGATE_ADMIN_PASSWORD="+AdminPassword)
 	cmd.Env = append(append(cmd.Env, g.options.Env...), env...)

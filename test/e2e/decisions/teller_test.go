@@ -40,7 +40,7 @@ func begin(t *testing.T) *story {
 	}
 	s.write("stricter/data.json", governance)
 	s.g = harness.StartGateway(t, harness.Options{
-		Config: fmt.Sprintf("policy:\n  deadline: 10s\n  dir: %s\n  shadow: {dir: %s}\n", filepath.Join(dir, "rules"), filepath.Join(dir, "shadow")),
+		Policy: filepath.Join(dir, "rules"), Args: []string{"--shadow", filepath.Join(dir, "shadow")},
 	})
 	s.env["HOST"] = s.g.Host
 	if err := os.Symlink(s.g.DataDir, filepath.Join(dir, "data")); err != nil {
