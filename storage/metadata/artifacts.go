@@ -77,22 +77,11 @@ func readArtifact(ctx context.Context, q querier, repo policy.Repository, d dige
 			return
 		}
 		cost += int64(len(text)) + 32
-		switch what {
-		case "artifact":
+		if what == rowArtifact {
 			found = true
 			cost += 2*int64(len(text)) + 512
-			a.PushedBy, a.PushedAt = by, fromMicros(n)
-			err = json.Unmarshal([]byte(text), a)
-		case "tag":
-			a.Tags = append(a.Tags, text)
-		case "alias":
-			a.Aliases = append(a.Aliases, digest.Digest(text))
-		case "parent":
-			a.Parents = append(a.Parents, digest.Digest(text))
-		case "referrers":
-			a.Referrers = int(n)
 		}
-		return
+		return struct{}{}, take(a, what, text, by, n)
 	})
 	if err != nil {
 		return nil, 0, err
@@ -101,10 +90,37 @@ func readArtifact(ctx context.Context, q querier, repo policy.Repository, d dige
 		return nil, 0, policy.ErrNotFound
 	}
 	a.Repository = repo
+	return whole(a), cost, nil
+}
+
+// rowArtifact is the kind of the row that is the manifest itself; the others of
+// artifactQuery hang on it.
+const rowArtifact = "artifact"
+
+// take adds a row, as artifactQuery has them, to what is known of a manifest.
+func take(a *policy.Artifact, what, text, by string, n int64) error {
+	switch what {
+	case rowArtifact:
+		a.PushedBy, a.PushedAt = by, fromMicros(n)
+		return json.Unmarshal([]byte(text), a)
+	case "tag":
+		a.Tags = append(a.Tags, text)
+	case "alias":
+		a.Aliases = append(a.Aliases, digest.Digest(text))
+	case "parent":
+		a.Parents = append(a.Parents, digest.Digest(text))
+	case "referrers":
+		a.Referrers = int(n)
+	}
+	return nil
+}
+
+// whole seals a manifest of which every row was taken, in whatever order.
+func whole(a *policy.Artifact) *policy.Artifact {
 	slices.Sort(a.Tags)
 	slices.Sort(a.Aliases)
 	slices.Sort(a.Parents)
-	return a.Seal(), cost, nil
+	return a.Seal()
 }
 
 const parentsQuery = `SELECT digest FROM manifest_children

@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/opencontainers/go-digest"
 
 	"github.com/bondgate/bondgate/policy"
 )
@@ -121,21 +118,11 @@ func (s *Store) inventoryFacts(ctx context.Context, workspace string, first, las
 			return
 		}
 		a := at(repository, d)
-		switch what {
-		case "artifact":
+		if what == rowArtifact {
 			a.Repository = policy.Repository{Workspace: workspace, Name: repository}
-			a.PushedBy, a.PushedAt = by, fromMicros(n)
-			if err = json.Unmarshal([]byte(text), a); err != nil {
-				err = fmt.Errorf("facts of %s@%s: %w", repository, d, err)
-			}
-		case "tag":
-			a.Tags = append(a.Tags, text)
-		case "alias":
-			a.Aliases = append(a.Aliases, digest.Digest(text))
-		case "parent":
-			a.Parents = append(a.Parents, digest.Digest(text))
-		case "referrers":
-			a.Referrers = int(n)
+		}
+		if err = take(a, what, text, by, n); err != nil {
+			err = fmt.Errorf("facts of %s@%s: %w", repository, d, err)
 		}
 		return
 	})
@@ -144,10 +131,7 @@ func (s *Store) inventoryFacts(ctx context.Context, workspace string, first, las
 	}
 	page := make([]*policy.Artifact, 0, len(found))
 	for _, a := range found {
-		slices.Sort(a.Tags)
-		slices.Sort(a.Aliases)
-		slices.Sort(a.Parents)
-		page = append(page, a.Seal())
+		page = append(page, whole(a))
 	}
 	slices.SortFunc(page, func(a, b *policy.Artifact) int {
 		return cmp.Or(strings.Compare(a.Repository.Name, b.Repository.Name), strings.Compare(string(a.Digest), string(b.Digest)))
