@@ -51,7 +51,8 @@ type Evaluator interface {
 	Packs(own []Pack) []Pack
 	Needs(action Action, packs []Pack) Needs
 	// Reads lists the paths of the input (dotted) that the bundle can read for
-	// the action. A nil answer means that it may read all of it.
+	// the action. A nil answer means that it may read all of it. It is asked for with
+	// each decision and is not to be changed.
 	Reads(action Action) []string
 	// Waivers are those that the bundle itself has, that match and are in force at at.
 	Waivers(repo Repository, d digest.Digest, at time.Time) []Waiver

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -40,8 +39,9 @@ var _ policy.Evaluator = (*Evaluator)(nil)
 func (e *Evaluator) Revision() string { return e.revision }
 
 // Reads lists the dotted paths of the input that the bundle can read, the same
-// for every action; nil for all of it.
-func (e *Evaluator) Reads(policy.Action) []string { return slices.Clone(e.reads) }
+// for every action; nil for all of it. The answer is shared: each record of a
+// decision holds it.
+func (e *Evaluator) Reads(policy.Action) []string { return e.reads }
 
 // Waivers are those of the bundle's own files that match and are in force.
 func (e *Evaluator) Waivers(repo policy.Repository, d digest.Digest, at time.Time) []policy.Waiver {
