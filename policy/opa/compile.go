@@ -96,14 +96,7 @@ func compile(ctx context.Context, src Source) (*Evaluator, error) {
 	if err != nil {
 		return nil, err
 	}
-	query, err := rego.New(
-		rego.Query(entry),
-		rego.Compiler(compiler),
-		rego.Store(store),
-		rego.Capabilities(caps),
-		rego.StrictBuiltinErrors(true),
-		rego.GenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t.Value, nil }),
-	).PrepareForEval(ctx)
+	query, err := prepare(ctx, entry, compiler, caps, store)
 	if err != nil {
 		return nil, fmt.Errorf("prepare policy: %w: %w", err, policy.ErrInvalid)
 	}
@@ -123,6 +116,19 @@ func compile(ctx context.Context, src Source) (*Evaluator, error) {
 		insight: &insight{compiler: compiler, schemas: src.Schemas},
 		waivers: policy.NewWaiverSet(waivers), fileWaivers: waivers,
 	}, nil
+}
+
+// prepare makes a query ready. Its answers stay values of OPA's, and a builtin that
+// fails is an error rather than undefined.
+func prepare(ctx context.Context, query string, compiler *ast.Compiler, caps *ast.Capabilities, store storage.Store) (rego.PreparedEvalQuery, error) {
+	return rego.New(
+		rego.Query(query),
+		rego.Compiler(compiler),
+		rego.Store(store),
+		rego.Capabilities(caps),
+		rego.StrictBuiltinErrors(true),
+		rego.GenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t.Value, nil }),
+	).PrepareForEval(ctx)
 }
 
 func compileModules(ctx context.Context, mods modules, caps *ast.Capabilities, schemas *ast.SchemaSet, store storage.Store) (*ast.Compiler, error) {

@@ -65,14 +65,7 @@ func compileLog(ctx context.Context, all, own modules, caps *ast.Capabilities, s
 		if !own.has(name) {
 			continue
 		}
-		query, err := rego.New(
-			rego.Query("data."+strings.Join(logPackage, ".")+"."+name),
-			rego.Compiler(compiler),
-			rego.Store(store),
-			rego.Capabilities(caps),
-			rego.StrictBuiltinErrors(true),
-			rego.GenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t.Value, nil }),
-		).PrepareForEval(ctx)
+		query, err := prepare(ctx, "data."+strings.Join(logPackage, ".")+"."+name, compiler, caps, store)
 		if err != nil {
 			return nil, fmt.Errorf("prepare the rules of the decision log: %w: %w", err, policy.ErrInvalid)
 		}
