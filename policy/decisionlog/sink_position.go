@@ -2,6 +2,8 @@ package decisionlog
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"time"
 )
@@ -91,4 +93,13 @@ func (p *position) lag(all map[string]heads) (records int64) {
 		records += max(0, e.last.seq-max(p.Writers[writer], e.dropped.seq))
 	}
 	return records
+}
+
+// readPosition reads where a sink is, as it was kept.
+func readPosition(sink string, text []byte) (*position, error) {
+	var at position
+	if err := json.Unmarshal(text, &at); err != nil {
+		return nil, fmt.Errorf("the position of sink %s: %w", sink, err)
+	}
+	return &at, nil
 }

@@ -35,11 +35,8 @@ func (p *partitions) hold(ctx context.Context, sink, holder string, lease time.D
 	if err != nil || len(text) == 0 {
 		return nil, held, err
 	}
-	var at position
-	if err := json.Unmarshal(text, &at); err != nil {
-		return nil, false, fmt.Errorf("the position of sink %s: %w", sink, err)
-	}
-	return &at, held, nil
+	at, err := readPosition(sink, text)
+	return at, held && err == nil, err
 }
 
 func (p *partitions) keep(ctx context.Context, sink, holder string, at position) error {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -19,11 +18,8 @@ func (d *days) hold(ctx context.Context, sink, _ string, _ time.Duration) (*posi
 	if err != nil {
 		return nil, false, err
 	}
-	var p position
-	if err := json.Unmarshal(text, &p); err != nil {
-		return nil, false, fmt.Errorf("the position of sink %s: %w", sink, err)
-	}
-	return &p, true, nil
+	at, err := readPosition(sink, text)
+	return at, err == nil, err
 }
 
 // keep writes the ends of the chains down before the position: after a loss of
